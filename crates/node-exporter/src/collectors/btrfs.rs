@@ -1,0 +1,16 @@
+//! Stub, to be written.
+
+use std::time::Instant;
+
+use exporter::{Collector, Entry, Error, Text};
+
+pub(crate) const ENTRY: Entry =
+    Entry { name: "btrfs", on: true, help: "", flags: &[], new: |_| Ok(Box::new(Btrfs)) };
+
+struct Btrfs;
+
+impl Collector for Btrfs {
+    fn collect(&mut self, _out: &mut Text, _deadline: Instant) -> Result<(), Error> {
+        Err(Error::NoData("not written yet".into()))
+    }
+}

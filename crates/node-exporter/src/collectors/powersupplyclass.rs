@@ -1,0 +1,21 @@
+//! Stub, to be written.
+
+use std::time::Instant;
+
+use exporter::{Collector, Entry, Error, Text};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "powersupplyclass",
+    on: true,
+    help: "",
+    flags: &[],
+    new: |_| Ok(Box::new(Powersupplyclass)),
+};
+
+struct Powersupplyclass;
+
+impl Collector for Powersupplyclass {
+    fn collect(&mut self, _out: &mut Text, _deadline: Instant) -> Result<(), Error> {
+        Err(Error::NoData("not written yet".into()))
+    }
+}

@@ -1,0 +1,135 @@
+//! Watchdog timers: the attributes of `/sys/class/watchdog/*`, see the kernel's Documentation/ABI/testing/sysfs-class-watchdog.
+
+use std::time::Instant;
+
+use exporter::{Collector, Entry, Error, Kind, Text};
+use hostfs::{Buf, Dir, Gone, Root, scan};
+
+use crate::paths;
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "watchdog",
+    on: true,
+    help: "Watchdog timers from /sys/class/watchdog.",
+    flags: &[],
+    new: |flags| Ok(Box::new(Watchdog { sys: paths::sys(flags), buf: Buf::new() })),
+};
+
+struct Watchdog {
+    sys: Root,
+    buf: Buf,
+}
+
+/// Attributes that are numbers: file, family, HELP.
+const NUMBERS: [(&str, &str, &str); 7] = [
+    ("access_cs0", "node_watchdog_access_cs0", "Whether access to the second boot chip select is enabled."),
+    ("bootstatus", "node_watchdog_bootstatus", "Status flags that the device had at boot."),
+    ("fw_version", "node_watchdog_fw_version", "Firmware version of the device."),
+    ("nowayout", "node_watchdog_nowayout", "Whether the timer goes on when its file is closed."),
+    (
+        "pretimeout",
+        "node_watchdog_pretimeout_seconds",
+        "Time between the pretimeout event and the timeout, in seconds.",
+    ),
+    (
+        "timeleft",
+        "node_watchdog_timeleft_seconds",
+        "Time left before the device resets the machine, in seconds.",
+    ),
+    (
+        "timeout",
+        "node_watchdog_timeout_seconds",
+        "Time without a ping after which the device resets the machine, in seconds.",
+    ),
+];
+
+/// Attributes that are labels of `node_watchdog_info`.
+const TEXTS: [&str; 5] = ["identity", "options", "pretimeout_governor", "state", "status"];
+
+#[derive(Default)]
+struct Device {
+    name: Vec<u8>,
+    numbers: [Option<i64>; NUMBERS.len()],
+    texts: [Option<Vec<u8>>; TEXTS.len()],
+}
+
+impl Watchdog {
+    fn devices(&mut self) -> Result<Vec<Device>, hostfs::Error> {
+        let class = Dir::open(self.sys.join("class/watchdog"))?;
+        let mut devices = Vec::new();
+        for name in class.names()? {
+            let Some(dir) = class.dir(&name).gone_is_none()? else { continue };
+            let mut device = Device { name: name.into_encoded_bytes(), ..Device::default() };
+            for (value, (attribute, ..)) in device.numbers.iter_mut().zip(NUMBERS) {
+                *value = dir
+                    .attribute(attribute, &mut self.buf)
+                    .unavailable_is_none()?
+                    .and_then(scan::signed_value);
+            }
+            for (value, attribute) in device.texts.iter_mut().zip(TEXTS) {
+                let text = dir.attribute(attribute, &mut self.buf).unavailable_is_none()?;
+                *value = text.map(|text| text.trim_ascii().to_owned());
+            }
+            devices.push(device);
+        }
+        Ok(devices)
+    }
+}
+
+impl Collector for Watchdog {
+    fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
+        let devices = self.devices().map_err(|error| Error::or_no_data(&error))?;
+        for (i, (_, family, help)) in NUMBERS.into_iter().enumerate() {
+            let mut family = out.family(family, Kind::Gauge, help);
+            for device in &devices {
+                if let Some(value) = device.numbers[i] {
+                    family.sample(&[("name", (&device.name).into())], value);
+                }
+            }
+        }
+        let mut info =
+            out.family("node_watchdog_info", Kind::Gauge, "Texts that describe the device; always 1.");
+        for device in &devices {
+            let text = |i: usize| device.texts[i].as_deref().unwrap_or_default().into();
+            info.sample(
+                &[
+                    ("identity", text(0)),
+                    ("name", (&device.name).into()),
+                    ("options", text(1)),
+                    ("pretimeout_governor", text(2)),
+                    ("state", text(3)),
+                    ("status", text(4)),
+                ],
+                1u64,
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Tree;
+
+    #[test]
+    fn attributes_that_are_missing_are_left_out() {
+        let tree = Tree::new(&[
+            ("sys/class/watchdog/watchdog0/timeout", "60\n"),
+            ("sys/class/watchdog/watchdog0/identity", "Software Watchdog\n"),
+            ("sys/class/watchdog/watchdog0/state", "active\n"),
+            ("sys/class/watchdog/watchdog1/nowayout", "x\n"),
+        ]);
+        assert_eq!(
+            tree.samples(&ENTRY, &[]),
+            "node_watchdog_timeout_seconds{name=\"watchdog0\"} 60\n\
+             node_watchdog_info{identity=\"Software Watchdog\",name=\"watchdog0\",options=\"\",pretimeout_governor=\"\",state=\"active\",status=\"\"} 1\n\
+             node_watchdog_info{identity=\"\",name=\"watchdog1\",options=\"\",pretimeout_governor=\"\",state=\"\",status=\"\"} 1\n"
+        );
+    }
+
+    #[test]
+    fn no_watchdog_class_is_no_data() {
+        assert!(matches!(Tree::new(&[]).collect(&ENTRY, &[]).1, Some(Error::NoData(_))));
+    }
+}
