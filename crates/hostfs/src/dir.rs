@@ -1,14 +1,15 @@
-//! Directories: names in order, and attributes below an open directory.
+//! Directories: names in order, and attributes below an open directory. Nothing is allocated but by errors.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
-use crate::error::{Error, Result};
+use crate::arena::{Arena, Span};
+use crate::error::{Cause, Error, Result};
 use crate::file::{Buf, open_at};
 
 /// An open directory, such as one device of `/sys/class`.
@@ -16,7 +17,6 @@ use crate::file::{Buf, open_at};
 /// Attributes below it are opened relative to it, which spares the kernel the walk from the root.
 #[derive(Debug)]
 pub struct Dir {
-    path: PathBuf,
     fd: OwnedFd,
 }
 
@@ -25,46 +25,72 @@ impl Dir {
     ///
     /// # Errors
     /// The open's error; ENOTDIR, which [is gone](Error::is_gone), if the path is no directory.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        let fd = open_dir(rustix::fs::CWD, &path, &path)?;
-        Ok(Dir { path, fd })
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        open_dir(rustix::fs::CWD, path).map_err(|errno| Error::os(path, errno))
     }
 
-    /// Opens a directory below this one.
+    /// Opens a directory below this one; `None` if it is gone, or no directory.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn dir(&self, name: impl AsRef<OsStr>) -> Result<Self> {
+    /// Any other error of the open.
+    pub fn dir(&self, name: impl AsRef<OsStr>) -> Result<Option<Self>> {
         let name = Path::new(name.as_ref());
-        let path = self.path.join(name);
-        let fd = open_dir(&self.fd, name, &path)?;
-        Ok(Dir { path, fd })
+        match open_dir(&self.fd, name) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO | Errno::SRCH) => Ok(None),
+            Err(errno) => Err(self.error(name, Cause::Os(errno))),
+        }
     }
 
-    /// The path as it was opened.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// One attribute, as the kernel gives it, trailing newline included.
+    /// One attribute, as the kernel gives it, trailing newline included; `None` if it
+    /// [has no value to give](Error::is_unavailable): it is missing, not readable, or the device is down.
     ///
     /// # Errors
-    /// The open's or the read's error.
-    pub fn attribute<'b>(&self, name: impl AsRef<OsStr>, buf: &'b mut Buf) -> Result<&'b [u8]> {
+    /// Any other error of the open or the read.
+    pub fn attribute<'b>(&self, name: impl AsRef<OsStr>, buf: &'b mut Buf) -> Result<Option<&'b [u8]>> {
         let name = Path::new(name.as_ref());
-        let full = self.path.join(name);
-        let fd = open_at(&self.fd, name, &full)?;
-        buf.fill_once(&fd).map_err(|cause| Error { path: full, cause })?;
-        Ok(buf.bytes())
+        match self.attribute_cause(name, buf) {
+            Ok(()) => Ok(Some(buf.bytes())),
+            Err(Cause::Os(errno)) if crate::error::is_unavailable(errno) => Ok(None),
+            Err(cause) => Err(self.error(name, cause)),
+        }
+    }
+
+    /// As [`attribute`](Self::attribute), with every error told, the unavailable ones too.
+    ///
+    /// # Errors
+    /// Any error of the open or the read.
+    pub fn read<'b>(&self, name: impl AsRef<OsStr>, buf: &'b mut Buf) -> Result<&'b [u8]> {
+        let name = Path::new(name.as_ref());
+        match self.attribute_cause(name, buf) {
+            Ok(()) => Ok(buf.bytes()),
+            Err(cause) => Err(self.error(name, cause)),
+        }
+    }
+
+    fn attribute_cause(&self, name: &Path, buf: &mut Buf) -> std::result::Result<(), Cause> {
+        let fd = open_at(&self.fd, name).map_err(Cause::Os)?;
+        buf.fill_once(&fd)
+    }
+
+    /// Fills `names` with every name but `.` and `..`, bytewise ordered.
+    ///
+    /// # Errors
+    /// The read's error.
+    pub fn names(&self, names: &mut Names) -> Result<()> {
+        names.clear();
+        self.each_name(|name, _| names.push(name))?;
+        names.sort();
+        Ok(())
     }
 
     /// Calls `each` with every name but `.` and `..`, in the kernel's order, and the entry's type where the filesystem tells it.
     ///
     /// # Errors
     /// The read's error. Names seen before it have been handed over.
-    pub fn each_name(&self, mut each: impl FnMut(&OsStr, FileType)) -> Result<()> {
-        let failed = |errno| Error::os(&self.path, errno);
+    pub fn each_name(&self, mut each: impl FnMut(&[u8], FileType)) -> Result<()> {
+        let failed = |errno| self.error(Path::new(""), Cause::Os(errno));
         rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
         let mut space = [std::mem::MaybeUninit::uninit(); 4096];
         let mut entries = RawDir::new(&self.fd, &mut space);
@@ -73,7 +99,7 @@ impl Dir {
                 Ok(entry) => {
                     let name = entry.file_name().to_bytes();
                     if name != b"." && name != b".." {
-                        each(OsStr::from_bytes(name), entry.file_type());
+                        each(name, entry.file_type());
                     }
                 }
                 Err(Errno::INTR) => {}
@@ -83,23 +109,99 @@ impl Dir {
         Ok(())
     }
 
-    /// The names of this directory, bytewise ordered.
+    /// What the symbolic link `name` points to; `None` if it is gone or no link.
     ///
     /// # Errors
-    /// As [`each_name`](Self::each_name).
-    pub fn names(&self) -> Result<Vec<std::ffi::OsString>> {
-        let mut names = Vec::new();
-        self.each_name(|name, _| names.push(name.to_owned()))?;
-        names.sort_unstable();
-        Ok(names)
+    /// Any other error.
+    pub fn link(&self, name: impl AsRef<OsStr>) -> Result<Option<PathBuf>> {
+        let name = Path::new(name.as_ref());
+        #[cfg(feature = "trace-opens")]
+        crate::file::trace::record(&self.path().join(name));
+        match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
+            Ok(target) => Ok(Some(OsStr::from_bytes(target.as_bytes()).into())),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::INVAL) => Ok(None),
+            Err(errno) => Err(self.error(name, Cause::Os(errno))),
+        }
+    }
+
+    /// An error of the contents of the attribute `name`; `expected` names the form that would be right.
+    pub fn malformed(&self, name: impl AsRef<OsStr>, expected: &'static str) -> Error {
+        self.error(Path::new(name.as_ref()), Cause::Malformed(expected))
+    }
+
+    /// Where this directory is, as the kernel knows it: links on the way to it are resolved.
+    pub fn path(&self) -> PathBuf {
+        path_of(&self.fd)
+    }
+
+    fn error(&self, name: &Path, cause: Cause) -> Error {
+        Error { path: if name.as_os_str().is_empty() { self.path() } else { self.path().join(name) }, cause }
     }
 }
 
-fn open_dir(dir: impl std::os::fd::AsFd, name: &Path, full: &Path) -> Result<OwnedFd> {
+/// The path of an open descriptor, asked only when an error or a trace needs it.
+pub(crate) fn path_of(fd: impl AsFd) -> PathBuf {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())).unwrap_or_default()
+}
+
+fn open_dir(dir: impl AsFd, name: &Path) -> std::result::Result<Dir, Errno> {
     #[cfg(feature = "trace-opens")]
-    crate::file::trace::record(full);
+    crate::file::trace::record_at(dir.as_fd(), name);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NONBLOCK;
-    rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(|errno| Error::os(full, errno))
+    rustix::fs::openat(dir, name, flags, Mode::empty()).map(|fd| Dir { fd })
+}
+
+/// The names of a directory, kept from scrape to scrape.
+#[derive(Debug, Default)]
+pub struct Names {
+    arena: Arena,
+    spans: Vec<Span>,
+}
+
+impl Names {
+    /// No names.
+    pub const fn new() -> Self {
+        Names { arena: Arena::new(), spans: Vec::new() }
+    }
+
+    /// Forgets the names and keeps the memory.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.spans.clear();
+    }
+
+    /// Adds a name.
+    pub fn push(&mut self, name: &[u8]) {
+        let span = self.arena.push(name);
+        self.spans.push(span);
+    }
+
+    /// Puts the names into bytewise order.
+    pub fn sort(&mut self) {
+        let arena = &self.arena;
+        self.spans.sort_unstable_by(|&a, &b| arena[a].cmp(&arena[b]));
+    }
+
+    /// Keeps the names that pass.
+    pub fn retain(&mut self, mut passes: impl FnMut(&[u8]) -> bool) {
+        let arena = &self.arena;
+        self.spans.retain(|&span| passes(&arena[span]));
+    }
+
+    /// The names, in the order in which they stand.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &OsStr> + Clone {
+        self.spans.iter().map(|&span| OsStr::from_bytes(&self.arena[span]))
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no name.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
 }
 
 #[cfg(test)]
@@ -113,13 +215,25 @@ mod tests {
             std::fs::write(tmp.path().join(name), format!("{name}\n")).unwrap();
         }
         std::fs::create_dir(tmp.path().join("sub")).unwrap();
+        std::os::unix::fs::symlink("sub", tmp.path().join("link")).unwrap();
         let dir = Dir::open(tmp.path()).unwrap();
-        assert_eq!(dir.names().unwrap(), ["a:1", "b", "sub", "\u{e9}"]);
-        assert_eq!(dir.names().unwrap().len(), 4, "a directory can be listed twice");
+        let mut names = Names::new();
+        dir.names(&mut names).unwrap();
+        dir.names(&mut names).unwrap();
+        assert_eq!(names.iter().collect::<Vec<_>>(), ["a:1", "b", "link", "sub", "\u{e9}"]);
         let mut buf = Buf::new();
-        assert_eq!(dir.attribute("a:1", &mut buf).unwrap(), b"a:1\n");
-        assert!(dir.attribute("none", &mut buf).unwrap_err().is_gone());
-        assert!(dir.dir("b").unwrap_err().is_gone(), "a file is no directory");
-        assert!(dir.dir("sub").unwrap().names().unwrap().is_empty());
+        assert_eq!(dir.attribute("a:1", &mut buf).unwrap(), Some(&b"a:1\n"[..]));
+        assert_eq!(dir.attribute("none", &mut buf).unwrap(), None);
+        assert_eq!(
+            dir.read("none", &mut buf).unwrap_err().path,
+            tmp.path().canonicalize().unwrap().join("none")
+        );
+        assert_eq!(dir.attribute("sub", &mut buf).unwrap_err().errno(), Some(Errno::ISDIR));
+        assert!(dir.dir("b").unwrap().is_none(), "a file is no directory");
+        assert_eq!(dir.link("link").unwrap().unwrap(), Path::new("sub"));
+        assert_eq!(dir.link("b").unwrap(), None);
+        dir.dir("sub").unwrap().unwrap().names(&mut names).unwrap();
+        assert!(names.is_empty());
+        assert!(Dir::open(tmp.path().join("none")).unwrap_err().is_gone());
     }
 }

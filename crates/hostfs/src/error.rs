@@ -52,31 +52,34 @@ impl Error {
     /// Whether the thing went away or was never there: a process that ended, a device that was unplugged, a file that this
     /// kernel does not have. Such an item is skipped; it is no failure.
     pub fn is_gone(&self) -> bool {
-        matches!(
-            self.errno(),
-            Some(Errno::NOENT | Errno::SRCH | Errno::NODEV | Errno::NXIO | Errno::NOTDIR | Errno::STALE)
-        )
+        self.errno().is_some_and(is_gone)
     }
 
     /// Whether one attribute has no value to give now (a link that is down, a sensor that is not supported, a file for root only):
     /// it is left out, and the rest of the device stays.
     pub fn is_unavailable(&self) -> bool {
-        self.is_gone()
-            || matches!(
-                self.errno(),
-                Some(
-                    Errno::INVAL
-                        | Errno::OPNOTSUPP
-                        | Errno::AGAIN
-                        | Errno::IO
-                        | Errno::ACCESS
-                        | Errno::PERM
-                        | Errno::NODATA
-                        | Errno::TIMEDOUT
-                        | Errno::BUSY
-                )
-            )
+        self.errno().is_some_and(is_unavailable)
     }
+}
+
+fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::SRCH | Errno::NODEV | Errno::NXIO | Errno::NOTDIR | Errno::STALE)
+}
+
+pub(crate) fn is_unavailable(errno: Errno) -> bool {
+    is_gone(errno)
+        || matches!(
+            errno,
+            Errno::INVAL
+                | Errno::OPNOTSUPP
+                | Errno::AGAIN
+                | Errno::IO
+                | Errno::ACCESS
+                | Errno::PERM
+                | Errno::NODATA
+                | Errno::TIMEDOUT
+                | Errno::BUSY
+        )
 }
 
 impl fmt::Display for Error {

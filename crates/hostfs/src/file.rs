@@ -202,18 +202,18 @@ pub fn read_with_cap<'b>(path: impl AsRef<Path>, cap: usize, buf: &'b mut Buf) -
 }
 
 /// Opens for reading without ever waiting: a FIFO in the place of a file must not hold a scrape.
-pub(crate) fn open(path: &Path) -> Result<OwnedFd> {
-    open_at(CWD, path, path)
+fn open(path: &Path) -> Result<OwnedFd> {
+    open_at(CWD, path).map_err(|errno| Error::os(path, errno))
 }
 
-pub(crate) fn open_at(dir: impl AsFd, name: &Path, full: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_at(dir: impl AsFd, name: &Path) -> std::result::Result<OwnedFd, Errno> {
     #[cfg(feature = "trace-opens")]
-    trace::record(full);
+    trace::record_at(dir.as_fd(), name);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     loop {
         match rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()) {
             Err(Errno::INTR) => {}
-            other => return other.map_err(|errno| Error::os(full, errno)),
+            other => return other,
         }
     }
 }
@@ -238,6 +238,15 @@ pub mod trace {
     /// The paths opened since [`start`], whether or not they exist, in order and with repeats. Recording ends.
     pub fn stop() -> Vec<PathBuf> {
         OPENED.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+
+    pub(crate) fn record_at(dir: std::os::fd::BorrowedFd<'_>, name: &Path) {
+        use std::os::fd::AsRawFd;
+        if dir.as_raw_fd() == rustix::fs::CWD.as_raw_fd() {
+            record(name);
+        } else {
+            record(&crate::dir::path_of(dir).join(name));
+        }
     }
 
     pub(crate) fn record(path: &Path) {

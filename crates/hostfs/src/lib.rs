@@ -9,6 +9,7 @@
 //!
 //! This is the workspace's only crate with `unsafe` code, all of it in [`sys`].
 
+mod arena;
 mod dir;
 mod error;
 mod file;
@@ -17,7 +18,8 @@ pub mod netlink;
 pub mod scan;
 pub mod sys;
 
-pub use dir::Dir;
+pub use arena::{Arena, Span};
+pub use dir::{Dir, Names};
 pub use error::{Cause, Error, Gone, Result};
 #[cfg(feature = "trace-opens")]
 pub use file::trace;

@@ -1,9 +1,12 @@
 //! Watchdog timers: the attributes of `/sys/class/watchdog/*`, see the kernel's Documentation/ABI/testing/sysfs-class-watchdog.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Instant;
 
+use exporter::text::LabelValue;
 use exporter::{Collector, Entry, Error, Kind, Text};
-use hostfs::{Buf, Dir, Gone, Root, scan};
+use hostfs::{Arena, Buf, Dir, Names, Span, scan};
 
 use crate::paths;
 
@@ -12,11 +15,22 @@ pub(crate) const ENTRY: Entry = Entry {
     on: true,
     help: "Watchdog timers from /sys/class/watchdog.",
     flags: &[],
-    new: |flags| Ok(Box::new(Watchdog { sys: paths::sys(flags), buf: Buf::new() })),
+    new: |flags| {
+        Ok(Box::new(Watchdog {
+            class: paths::sys(flags).join("class/watchdog"),
+            names: Names::new(),
+            texts: Arena::new(),
+            devices: Vec::new(),
+            buf: Buf::new(),
+        }))
+    },
 };
 
 struct Watchdog {
-    sys: Root,
+    class: PathBuf,
+    names: Names,
+    texts: Arena,
+    devices: Vec<Device>,
     buf: Buf,
 }
 
@@ -48,57 +62,58 @@ const TEXTS: [&str; 5] = ["identity", "options", "pretimeout_governor", "state",
 
 #[derive(Default)]
 struct Device {
-    name: Vec<u8>,
+    name: Span,
     numbers: [Option<i64>; NUMBERS.len()],
-    texts: [Option<Vec<u8>>; TEXTS.len()],
+    texts: [Span; TEXTS.len()],
 }
 
 impl Watchdog {
-    fn devices(&mut self) -> Result<Vec<Device>, hostfs::Error> {
-        let class = Dir::open(self.sys.join("class/watchdog"))?;
-        let mut devices = Vec::new();
-        for name in class.names()? {
-            let Some(dir) = class.dir(&name).gone_is_none()? else { continue };
-            let mut device = Device { name: name.into_encoded_bytes(), ..Device::default() };
+    fn read(&mut self) -> hostfs::Result<()> {
+        self.devices.clear();
+        self.texts.clear();
+        let class = Dir::open(&self.class)?;
+        class.names(&mut self.names)?;
+        for name in self.names.iter() {
+            let Some(dir) = class.dir(name)? else { continue };
+            let mut device = Device { name: self.texts.push(name.as_bytes()), ..Device::default() };
             for (value, (attribute, ..)) in device.numbers.iter_mut().zip(NUMBERS) {
-                *value = dir
-                    .attribute(attribute, &mut self.buf)
-                    .unavailable_is_none()?
-                    .and_then(scan::signed_value);
+                *value = dir.attribute(attribute, &mut self.buf)?.and_then(scan::signed_value);
             }
             for (value, attribute) in device.texts.iter_mut().zip(TEXTS) {
-                let text = dir.attribute(attribute, &mut self.buf).unavailable_is_none()?;
-                *value = text.map(|text| text.trim_ascii().to_owned());
+                if let Some(text) = dir.attribute(attribute, &mut self.buf)? {
+                    *value = self.texts.push(text.trim_ascii());
+                }
             }
-            devices.push(device);
+            self.devices.push(device);
         }
-        Ok(devices)
+        Ok(())
     }
 }
 
 impl Collector for Watchdog {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
-        let devices = self.devices().map_err(|error| Error::or_no_data(&error))?;
+        self.read().map_err(|error| Error::or_no_data(&error))?;
+        let text = |span: Span| LabelValue::from(&self.texts[span]);
         for (i, (_, family, help)) in NUMBERS.into_iter().enumerate() {
             let mut family = out.family(family, Kind::Gauge, help);
-            for device in &devices {
+            for device in &self.devices {
                 if let Some(value) = device.numbers[i] {
-                    family.sample(&[("name", (&device.name).into())], value);
+                    family.sample(&[("name", text(device.name))], value);
                 }
             }
         }
         let mut info =
             out.family("node_watchdog_info", Kind::Gauge, "Texts that describe the device; always 1.");
-        for device in &devices {
-            let text = |i: usize| device.texts[i].as_deref().unwrap_or_default().into();
+        for device in &self.devices {
+            let [identity, options, pretimeout_governor, state, status] = device.texts;
             info.sample(
                 &[
-                    ("identity", text(0)),
-                    ("name", (&device.name).into()),
-                    ("options", text(1)),
-                    ("pretimeout_governor", text(2)),
-                    ("state", text(3)),
-                    ("status", text(4)),
+                    ("identity", text(identity)),
+                    ("name", text(device.name)),
+                    ("options", text(options)),
+                    ("pretimeout_governor", text(pretimeout_governor)),
+                    ("state", text(state)),
+                    ("status", text(status)),
                 ],
                 1u64,
             );
