@@ -2,6 +2,9 @@
 
 use rustix::io::Errno;
 
+pub mod clock;
+pub mod disk;
+
 /// What an error number means, in the words that Go's syscall package uses, which node_exporter puts into labels.
 pub fn describe(errno: Errno) -> &'static str {
     match errno {

@@ -1,0 +1,1 @@
+//! Clocks, the local zone, adjtimex(2), uname(2).

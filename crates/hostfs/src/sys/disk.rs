@@ -1,0 +1,1 @@
+//! Mounted filesystems and block devices: statfs(2) and ioctls.
