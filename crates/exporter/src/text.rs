@@ -148,6 +148,14 @@ pub struct Text {
     bytes: Vec<u8>,
     families: Vec<Segment>,
     verdict: Option<usize>,
+    sorter: Sorter,
+}
+
+/// Memory for putting samples in order.
+#[derive(Debug, Default)]
+struct Sorter {
+    lines: Vec<(usize, usize)>,
+    bytes: Vec<u8>,
 }
 
 /// Where a family stands in a [`Text`].
@@ -162,7 +170,8 @@ struct Segment {
 impl Text {
     /// An empty text; nothing is allocated before the first family.
     pub const fn new() -> Self {
-        Text { bytes: Vec::new(), families: Vec::new(), verdict: None }
+        let sorter = Sorter { lines: Vec::new(), bytes: Vec::new() };
+        Text { bytes: Vec::new(), families: Vec::new(), verdict: None, sorter }
     }
 
     /// Forgets the families and keeps the memory.
@@ -286,6 +295,47 @@ impl Family<'_> {
         bytes.extend_from_slice(if labels.is_empty() { b" " } else { b"} " });
         number_into(bytes, value.into());
         bytes.push(b'\n');
+    }
+}
+
+impl Family<'_> {
+    /// Ends the family and puts its samples in order of their label values, for a collector to which another order comes naturally.
+    pub fn sort(self) {
+        let start = self.segment.samples;
+        let Text { bytes, sorter, .. } = &mut *self.text;
+        sorter.lines.clear();
+        let mut at = start;
+        for line in bytes[start..].split_inclusive(|&b| b == b'\n') {
+            sorter.lines.push((at, at + line.len()));
+            at += line.len();
+        }
+        let line = |&(start, end): &(usize, usize)| Line(&bytes[start..end]);
+        if sorter.lines.is_sorted_by_key(line) {
+            return;
+        }
+        sorter.lines.sort_by(|a, b| line(a).cmp(&line(b)));
+        sorter.bytes.clear();
+        for &(start, end) in &sorter.lines {
+            sorter.bytes.extend_from_slice(&bytes[start..end]);
+        }
+        bytes[start..].copy_from_slice(&sorter.bytes);
+    }
+}
+
+/// A sample line, ordered by its label values: the quote that ends a value comes before all that may stand in one.
+#[derive(PartialEq, Eq)]
+struct Line<'a>(&'a [u8]);
+
+impl Ord for Line<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |&b: &u8| if b == b'"' { 0 } else { b };
+        self.0.iter().map(key).cmp(other.0.iter().map(key))
+    }
+}
+
+impl PartialOrd for Line<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -508,6 +558,20 @@ mod tests {
         assert_eq!(text.samples(1), b"node_y 3\n");
         text.clear();
         assert!(text.is_empty() && text.bytes().is_empty());
+    }
+
+    #[test]
+    fn samples_are_sorted_by_label_value() {
+        let mut text = Text::new();
+        let mut family = text.family("x", Kind::Gauge, "X.");
+        for name in ["b", "a b", "a", "10", "1", "a!"] {
+            family.sample(&[("name", name.into())], 1u64);
+        }
+        family.sort();
+        assert_eq!(
+            std::str::from_utf8(text.samples(0)).unwrap(),
+            "x{name=\"1\"} 1\nx{name=\"10\"} 1\nx{name=\"a\"} 1\nx{name=\"a b\"} 1\nx{name=\"a!\"} 1\nx{name=\"b\"} 1\n"
+        );
     }
 
     #[test]

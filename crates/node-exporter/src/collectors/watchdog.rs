@@ -118,6 +118,7 @@ impl Collector for Watchdog {
                 1u64,
             );
         }
+        info.sort();
         Ok(())
     }
 }
@@ -138,8 +139,8 @@ mod tests {
         assert_eq!(
             tree.samples(&ENTRY, &[]),
             "node_watchdog_timeout_seconds{name=\"watchdog0\"} 60\n\
-             node_watchdog_info{identity=\"Software Watchdog\",name=\"watchdog0\",options=\"\",pretimeout_governor=\"\",state=\"active\",status=\"\"} 1\n\
-             node_watchdog_info{identity=\"\",name=\"watchdog1\",options=\"\",pretimeout_governor=\"\",state=\"\",status=\"\"} 1\n"
+             node_watchdog_info{identity=\"\",name=\"watchdog1\",options=\"\",pretimeout_governor=\"\",state=\"\",status=\"\"} 1\n\
+             node_watchdog_info{identity=\"Software Watchdog\",name=\"watchdog0\",options=\"\",pretimeout_governor=\"\",state=\"active\",status=\"\"} 1\n"
         );
     }
 
