@@ -49,8 +49,12 @@ const CONNECTIONS: u64 = 512;
 
 const FLAGS: &[Flag] = &[
     Flag::switch("collector.disable-defaults", false, "Switch off every collector that no flag switches on."),
-    Flag::number("runtime.gomaxprocs", 1, "Taken and ignored: collectors run on one thread, and on another beside a slow one.")
-        .env("GOMAXPROCS"),
+    Flag::number(
+        "runtime.gomaxprocs",
+        1,
+        "Taken and ignored: collectors run on one thread, and on another beside a slow one.",
+    )
+    .env("GOMAXPROCS"),
 ];
 
 impl Product {
@@ -77,7 +81,10 @@ impl Product {
             name: self.name,
             about: self.about,
             version: version.leak(),
-            commands: &[(HEALTHCHECK, "Ask the exporter that listens here whether it serves, and exit with 0 if so.")],
+            commands: &[(
+                HEALTHCHECK,
+                "Ask the exporter that listens here whether it serves, and exit with 0 if so.",
+            )],
         }
     }
 
@@ -88,7 +95,10 @@ impl Product {
             return Err(flags.error("web.telemetry-path", "must begin with /"));
         }
         if !flags.text("web.config.file").is_empty() {
-            return Err(flags.error("web.config.file", "is not supported yet: put a proxy in front for TLS and passwords"));
+            return Err(flags.error(
+                "web.config.file",
+                "is not supported yet: put a proxy in front for TLS and passwords",
+            ));
         }
         for name in self.lacking {
             let switch = switch_name(name);
@@ -131,7 +141,8 @@ fn switch_name(name: &str) -> &'static str {
 
 /// Runs the exporter until it is told to stop.
 pub fn main(product: &Product) -> ExitCode {
-    let args: Result<Vec<String>, _> = std::env::args_os().skip(1).map(std::ffi::OsString::into_string).collect();
+    let args: Result<Vec<String>, _> =
+        std::env::args_os().skip(1).map(std::ffi::OsString::into_string).collect();
     let asked = args
         .map_err(|arg| FlagError::new(format!("{}: arguments must be UTF-8", arg.display())))
         .and_then(|args| Flags::parse(&product.program(), &product.all_flags(), &args));
@@ -159,7 +170,12 @@ fn usage(product: &Product, error: &FlagError) -> ExitCode {
 }
 
 fn run(product: &Product, flags: &Flags, site: Site) -> ExitCode {
-    crate::log!(Info, &format!("Starting {}", product.name), version = product.build.version, revision = product.build.revision);
+    crate::log!(
+        Info,
+        &format!("Starting {}", product.name),
+        version = product.build.version,
+        revision = product.build.revision
+    );
     for warning in flags.warnings() {
         crate::log!(Warn, warning);
     }

@@ -12,7 +12,11 @@ use crate::flags::{Flag, Flags};
 
 /// The flags that steer the log.
 pub const FLAGS: &[Flag] = &[
-    Flag::one_of("log.level", &["info", "debug", "warn", "error"], "Least level of the messages that are logged."),
+    Flag::one_of(
+        "log.level",
+        &["info", "debug", "warn", "error"],
+        "Least level of the messages that are logged.",
+    ),
     Flag::one_of("log.format", &["logfmt", "json"], "Form of the log lines."),
 ];
 
@@ -94,7 +98,9 @@ fn line(
             }
             line.push_str(key);
             line.push('=');
-            if value.is_empty() || value.contains(|c: char| c <= ' ' || matches!(c, '"' | '=' | '\\' | '\u{7f}'..='\u{9f}')) {
+            if value.is_empty()
+                || value.contains(|c: char| c <= ' ' || matches!(c, '"' | '=' | '\\' | '\u{7f}'..='\u{9f}'))
+            {
                 quote(&mut line, value);
             } else {
                 line.push_str(value);
@@ -178,7 +184,8 @@ mod tests {
     #[test]
     fn both_forms() {
         let time = UNIX_EPOCH + Duration::from_millis(1_795_182_648_174);
-        let pairs: &[(&str, &dyn fmt::Display)] = &[("address", &"[::]:9100"), ("n", &3), ("bad", &"a \"b\"\n\u{1}")];
+        let pairs: &[(&str, &dyn fmt::Display)] =
+            &[("address", &"[::]:9100"), ("n", &3), ("bad", &"a \"b\"\n\u{1}")];
         assert_eq!(
             line(false, time, Level::Info, "web:1", "Listening on", pairs),
             "time=2026-11-20T13:50:48.174Z level=INFO source=web:1 msg=\"Listening on\" address=[::]:9100 n=3 bad=\"a \\\"b\\\"\\n\\u0001\"\n"
@@ -191,7 +198,14 @@ mod tests {
 
     #[test]
     fn dates() {
-        for (days, date) in [(0, (1970, 1, 1)), (59, (1970, 3, 1)), (11_016, (2000, 2, 29)), (20_777, (2026, 11, 20)), (47_540, (2100, 2, 28)), (47_541, (2100, 3, 1))] {
+        for (days, date) in [
+            (0, (1970, 1, 1)),
+            (59, (1970, 3, 1)),
+            (11_016, (2000, 2, 29)),
+            (20_777, (2026, 11, 20)),
+            (47_540, (2100, 2, 28)),
+            (47_541, (2100, 3, 1)),
+        ] {
             assert_eq!(civil(days), date);
         }
     }

@@ -162,7 +162,12 @@ impl Process {
         let boot = hostfs::read("/proc/stat", &mut buf).ok().and_then(|stat| {
             scan::lines(stat).find_map(|line| line.strip_prefix(b"btime ")).and_then(scan::value)
         });
-        Process { stat: File::new("/proc/self/stat"), netstat: File::new("/proc/self/net/netstat"), buf, boot }
+        Process {
+            stat: File::new("/proc/self/stat"),
+            netstat: File::new("/proc/self/net/netstat"),
+            buf,
+            boot,
+        }
     }
 
     fn write(&mut self, out: &mut Text) {
@@ -170,17 +175,42 @@ impl Process {
             && let Some([user, system, start, virtual_bytes, resident_pages]) = parse_stat(stat)
         {
             let seconds = user.wrapping_add(system) as f64 / TICKS;
-            out.single("process_cpu_seconds_total", Kind::Counter, "CPU time of this process, in seconds.", seconds);
+            out.single(
+                "process_cpu_seconds_total",
+                Kind::Counter,
+                "CPU time of this process, in seconds.",
+                seconds,
+            );
             if let Some(boot) = self.boot {
                 let started = boot as f64 + start as f64 / TICKS;
-                out.single("process_start_time_seconds", Kind::Gauge, "Start of this process, in seconds since 1970.", started);
+                out.single(
+                    "process_start_time_seconds",
+                    Kind::Gauge,
+                    "Start of this process, in seconds since 1970.",
+                    started,
+                );
             }
-            out.single("process_virtual_memory_bytes", Kind::Gauge, "Virtual memory of this process, in bytes.", virtual_bytes);
+            out.single(
+                "process_virtual_memory_bytes",
+                Kind::Gauge,
+                "Virtual memory of this process, in bytes.",
+                virtual_bytes,
+            );
             let resident = resident_pages.saturating_mul(rustix::param::page_size() as u64);
-            out.single("process_resident_memory_bytes", Kind::Gauge, "Resident memory of this process, in bytes.", resident);
+            out.single(
+                "process_resident_memory_bytes",
+                Kind::Gauge,
+                "Resident memory of this process, in bytes.",
+                resident,
+            );
         }
         let limit = |resource| getrlimit(resource).current.unwrap_or(u64::MAX);
-        out.single("process_max_fds", Kind::Gauge, "Limit on open descriptors of this process.", limit(Resource::Nofile));
+        out.single(
+            "process_max_fds",
+            Kind::Gauge,
+            "Limit on open descriptors of this process.",
+            limit(Resource::Nofile),
+        );
         out.single(
             "process_virtual_memory_max_bytes",
             Kind::Gauge,

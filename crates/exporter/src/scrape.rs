@@ -104,7 +104,13 @@ impl Scraper {
     pub fn new(collectors: Vec<(&'static str, Box<dyn Collector>)>, own: Own) -> Self {
         let slot = |(name, collector)| Slot {
             name,
-            work: Mutex::new(Work { collector, text: Text::new(), seconds: 0.0, success: false, logged: None }),
+            work: Mutex::new(Work {
+                collector,
+                text: Text::new(),
+                seconds: 0.0,
+                success: false,
+                logged: None,
+            }),
             busy_until: AtomicU64::new(0),
             runs: AtomicU64::new(0),
         };
@@ -149,8 +155,9 @@ impl Scraper {
     fn join_or_start(&self, wants: impl Fn(&str) -> bool, gzip: bool, deadline: Instant) -> Arc<Run> {
         let started = Instant::now();
         let slots = self.shared.slots.iter().enumerate().filter(|(_, slot)| wants(slot.name));
-        let tickets: Vec<Ticket> =
-            slots.map(|(i, slot)| Ticket { slot: i, runs_before: slot.runs.load(Ordering::Acquire) }).collect();
+        let tickets: Vec<Ticket> = slots
+            .map(|(i, slot)| Ticket { slot: i, runs_before: slot.runs.load(Ordering::Acquire) })
+            .collect();
         let mut running = lock(&self.running);
         running.retain(|run| run.deadline > started);
         let same = |run: &&Arc<Run>| {
@@ -228,7 +235,8 @@ impl Scraper {
             family.sample(&[("collector", name.into())], outcome(i).0);
         }
         drop(family);
-        let mut family = own.family(self.own.success_family(), Kind::Gauge, "Whether the collector succeeded.");
+        let mut family =
+            own.family(self.own.success_family(), Kind::Gauge, "Whether the collector succeeded.");
         for (i, name) in names() {
             family.sample(&[("collector", name.into())], outcome(i).1);
         }
@@ -266,7 +274,11 @@ impl Shared {
         for ticket in &run.tickets {
             if let Standing::Pending = self.standing(ticket, now) {
                 let busy_until = self.slots[ticket.slot].busy_until.load(Ordering::Acquire);
-                let end = if busy_until == 0 { run.deadline } else { self.epoch + Duration::from_nanos(busy_until) };
+                let end = if busy_until == 0 {
+                    run.deadline
+                } else {
+                    self.epoch + Duration::from_nanos(busy_until)
+                };
                 until = Some(until.map_or(end, |other: Instant| other.min(end)));
             }
         }
@@ -302,7 +314,8 @@ impl Shared {
                 continue;
             }
             jobs.idle += 1;
-            let (guard, timeout) = self.more.wait_timeout(jobs, LINGER).unwrap_or_else(PoisonError::into_inner);
+            let (guard, timeout) =
+                self.more.wait_timeout(jobs, LINGER).unwrap_or_else(PoisonError::into_inner);
             jobs = guard;
             jobs.idle -= 1;
             if timeout.timed_out() && jobs.queue.is_empty() && jobs.idle > 0 {
@@ -407,7 +420,11 @@ impl Assembler {
             if let Some(Some(work)) = works.get_mut(usize::from(text)) {
                 if work.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
                     work.logged = Some(Instant::now());
-                    crate::log!(Error, message, name = String::from_utf8_lossy(work.text.name(family.into())));
+                    crate::log!(
+                        Error,
+                        message,
+                        name = String::from_utf8_lossy(work.text.name(family.into()))
+                    );
                 }
                 work.text.condemn();
             }
@@ -481,4 +498,262 @@ impl Gzip {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A collector's panic is caught before it could leave anything half done behind a lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::own::Build;
+
+    /// Writes one family named after itself, after what `before` does.
+    struct Fake<F> {
+        family: &'static str,
+        before: F,
+    }
+
+    impl<F: FnMut() -> Result<(), Error> + Send> Collector for Fake<F> {
+        fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
+            (self.before)()?;
+            out.single(self.family, Kind::Gauge, "Fake.", 1u64);
+            Ok(())
+        }
+    }
+
+    type Named = (&'static str, Box<dyn Collector>);
+
+    fn fake(name: &'static str, before: impl FnMut() -> Result<(), Error> + Send + 'static) -> Named {
+        (name, Box::new(Fake { family: name, before }))
+    }
+
+    fn good(name: &'static str) -> Named {
+        fake(name, || Ok(()))
+    }
+
+    /// Blocks until something comes, each time.
+    fn blocked(name: &'static str) -> (Named, Sender<()>) {
+        let (release, wait): (Sender<()>, Receiver<()>) = channel();
+        (fake(name, move || wait.recv().map_err(|_| Error::Failed("released for good".into()))), release)
+    }
+
+    fn scraper(collectors: Vec<Named>) -> Scraper {
+        let build = Build { family: "x_build_info", version: "", revision: "", branch: "" };
+        Scraper::new(collectors, Own::new("x", build, false))
+    }
+
+    fn in_millis(millis: u64) -> Instant {
+        Instant::now() + Duration::from_millis(millis)
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn text(body: &Bytes) -> String {
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    /// The families of the fakes, and the collectors with success 1.
+    fn outcome(body: &Bytes) -> (Vec<String>, BTreeSet<String>) {
+        let text = text(body);
+        let families = text.lines().filter(|l| !l.starts_with('#') && !l.starts_with("x_"));
+        let families = families.map(|l| l.split([' ', '{']).next().unwrap().to_owned()).collect();
+        let prefix = "x_scrape_collector_success{collector=\"";
+        let good = text.lines().filter_map(|l| l.strip_prefix(prefix)?.strip_suffix("\"} 1"));
+        (families, good.map(str::to_owned).collect())
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn families_of_all_collectors_are_in_order_of_name() {
+        let two = ("zz", Box::new(Fake { family: "aa", before: || Ok(()) }) as Box<dyn Collector>);
+        let scraper = scraper(vec![good("b"), good("y"), two]);
+        runtime().block_on(async {
+            for _ in 0..2 {
+                let body = scraper.scrape(|_| true, false, in_millis(10_000)).await;
+                assert_eq!(
+                    outcome(&body),
+                    (vec!["aa".into(), "b".into(), "y".into()], set(&["b", "y", "zz"]))
+                );
+                let text = text(&body);
+                let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")).collect();
+                assert!(names.is_sorted() && names.len() == 6, "{names:?}");
+            }
+            let some = scraper.scrape(|name| name == "y", false, in_millis(10_000)).await;
+            assert_eq!(outcome(&some), (vec!["y".into()], set(&["y"])));
+        });
+    }
+
+    #[test]
+    fn a_collector_that_hangs_costs_itself_alone_and_recovers() {
+        let (hung, release) = blocked("m");
+        let scraper = scraper(vec![good("a"), hung, good("z")]);
+        runtime().block_on(async {
+            let start = Instant::now();
+            let first = scraper.scrape(|_| true, false, in_millis(600)).await;
+            assert_eq!(outcome(&first), (vec!["a".into(), "z".into()], set(&["a", "z"])));
+            assert!(start.elapsed() < Duration::from_secs(5));
+            for _ in 0..50 {
+                // Far from the deadline: whoever would wait for the hung one would take for ever.
+                let next = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+                assert_eq!(outcome(&next), (vec!["a".into(), "z".into()], set(&["a", "z"])));
+            }
+            release.send(()).unwrap();
+            while scraper.shared.slots[1].busy_until.load(Ordering::Acquire) != 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            release.send(()).unwrap();
+            let after = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+            assert_eq!(outcome(&after).1, set(&["a", "m", "z"]));
+        });
+    }
+
+    #[test]
+    fn several_that_hang_cost_a_thread_each_at_most() {
+        let (collectors, releases): (Vec<Named>, Vec<Sender<()>>) =
+            ["b", "c", "d"].into_iter().map(blocked).unzip();
+        let scraper = scraper(collectors.into_iter().chain([good("z")]).collect());
+        let workers = || Arc::strong_count(&scraper.shared) - 1;
+        runtime().block_on(async {
+            let first = scraper.scrape(|_| true, false, in_millis(1500)).await;
+            assert_eq!(outcome(&first).1, set(&["z"]));
+            for _ in 0..20 {
+                let next = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+                assert_eq!(outcome(&next).1, set(&["z"]));
+            }
+            assert!(workers() <= 5, "{} workers for four collectors", workers());
+        });
+        drop(releases);
+    }
+
+    #[test]
+    fn scrapes_that_come_together_share_one_run() {
+        let (slow, release) = blocked("slow");
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&runs);
+        let counted = fake("counted", move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        let scraper = scraper(vec![counted, slow]);
+        runtime().block_on(async {
+            let deadline = in_millis(600_000);
+            let scrapes = (0..40).map(|_| scraper.scrape(|_| true, false, deadline));
+            let mut scrapes: Vec<_> = scrapes.map(Box::pin).collect();
+            for scrape in &mut scrapes {
+                tokio::select! {
+                    biased;
+                    _ = scrape => panic!("the slow collector is still at it"),
+                    () = std::future::ready(()) => {}
+                }
+            }
+            release.send(()).unwrap();
+            for scrape in scrapes {
+                assert_eq!(outcome(&scrape.await).1, set(&["counted", "slow"]));
+            }
+        });
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_scrape_of_other_collectors_takes_a_result_that_is_on_its_way() {
+        let (slow, release) = blocked("slow");
+        let scraper = scraper(vec![good("a"), slow]);
+        runtime().block_on(async {
+            let mut first = Box::pin(scraper.scrape(|_| true, false, in_millis(600_000)));
+            tokio::select! {
+                _ = &mut first => panic!("the slow collector is still at it"),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+            let mut second = Box::pin(scraper.scrape(|name| name == "slow", false, in_millis(600_000)));
+            tokio::select! {
+                _ = &mut second => panic!("the slow collector is still at it"),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+            release.send(()).unwrap();
+            assert_eq!(outcome(&first.await).1, set(&["a", "slow"]));
+            assert_eq!(outcome(&second.await).1, set(&["slow"]), "one release serves both");
+        });
+    }
+
+    #[test]
+    fn errors_and_panics_are_success_0_and_nothing_else() {
+        let scraper = scraper(vec![
+            fake("absent", || Err(Error::NoData("not here".into()))),
+            fake("broken", || Err(Error::Failed("broken".into()))),
+            fake("panics", || panic!("on purpose")),
+            good("z"),
+        ]);
+        runtime().block_on(async {
+            for _ in 0..3 {
+                let body = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+                assert_eq!(outcome(&body), (vec!["z".into()], set(&["z"])));
+            }
+        });
+    }
+
+    #[test]
+    fn of_two_families_with_one_name_the_one_that_gives_way_is_left_out() {
+        struct Foreign;
+        impl Collector for Foreign {
+            fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
+                out.single("b", Kind::Gauge, "Not mine.", 99u64);
+                out.single("foreign_error", Kind::Gauge, "Whether.", 0u64);
+                out.give_way();
+                Ok(())
+            }
+        }
+        let scraper = scraper(vec![("a", Box::new(Foreign)), good("b")]);
+        runtime().block_on(async {
+            for _ in 0..2 {
+                let body = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+                let text = text(&body);
+                assert!(
+                    text.contains("\nb 1\n")
+                        && !text.contains("b 99")
+                        && text.contains("\nforeign_error 1\n"),
+                    "{text}"
+                );
+                assert_eq!(text.matches("# TYPE b gauge").count(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn gzip_holds_the_same_text() {
+        let scraper = scraper(vec![good("a"), good("b")]);
+        runtime().block_on(async {
+            for _ in 0..3 {
+                let packed = scraper.scrape(|name| name == "a", true, in_millis(600_000)).await;
+                let mut inflate = zlib_rs::Inflate::new(true, 16 + 15);
+                let mut plain = vec![0; 1 << 20];
+                let status = inflate.decompress(&packed, &mut plain, zlib_rs::InflateFlush::Finish).unwrap();
+                assert_eq!(status, Status::StreamEnd);
+                plain.truncate(inflate.total_out() as usize);
+                assert_eq!(outcome(&plain.into()), (vec!["a".into()], set(&["a"])));
+            }
+        });
+    }
+
+    #[test]
+    fn gzip_of_more_than_its_buffer() {
+        let mut gzip = Gzip::default();
+        let mut state = 1u32;
+        let noise: Vec<u8> = (0..1 << 20)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .collect();
+        let packed = gzip.compress(noise.chunks(1000));
+        let mut plain = vec![0; noise.len() + 1];
+        let mut inflate = zlib_rs::Inflate::new(true, 16 + 15);
+        inflate.decompress(&packed, &mut plain, zlib_rs::InflateFlush::Finish).unwrap();
+        assert_eq!(&plain[..inflate.total_out() as usize], noise);
+    }
 }

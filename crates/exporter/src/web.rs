@@ -32,9 +32,17 @@ pub mod listen;
 pub const FLAGS: &[Flag] = &[
     Flag::text("web.telemetry-path", "/metrics", "Path of the metrics."),
     Flag::number("web.max-requests", 40, "Most scrapes at once; more are answered with 503. 0 is no limit."),
-    Flag::switch("web.disable-exporter-metrics", false, "Leave out the metrics about the exporter itself (process_*, promhttp_*)."),
+    Flag::switch(
+        "web.disable-exporter-metrics",
+        false,
+        "Leave out the metrics about the exporter itself (process_*, promhttp_*).",
+    ),
     Flag::text("web.config.file", "", "Not supported yet: the start is refused if it is given."),
-    Flag::switch("web.systemd-socket", false, "Use the sockets that systemd hands over instead of the addresses."),
+    Flag::switch(
+        "web.systemd-socket",
+        false,
+        "Use the sockets that systemd hands over instead of the addresses.",
+    ),
 ];
 
 /// How long a scrape may take if the scraper does not say.
@@ -63,7 +71,12 @@ pub struct Site {
 /// Serves on the listeners until `stop` becomes true, then drains for up to five seconds.
 ///
 /// `connections` is the most connections at once.
-pub async fn serve(site: Arc<Site>, listeners: Vec<TcpListener>, connections: usize, stop: watch::Receiver<bool>) {
+pub async fn serve(
+    site: Arc<Site>,
+    listeners: Vec<TcpListener>,
+    connections: usize,
+    stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(connections));
     for listener in listeners {
         tokio::spawn(accept(Arc::clone(&site), listener, Arc::clone(&places), stop.clone()));
@@ -75,7 +88,12 @@ pub async fn serve(site: Arc<Site>, listeners: Vec<TcpListener>, connections: us
     let _ = tokio::time::timeout(DRAIN, places.acquire_many(everyone)).await;
 }
 
-async fn accept(site: Arc<Site>, listener: TcpListener, places: Arc<Semaphore>, mut stop: watch::Receiver<bool>) {
+async fn accept(
+    site: Arc<Site>,
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut pause = BACK_OFF[0];
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -93,7 +111,11 @@ async fn accept(site: Arc<Site>, listener: TcpListener, places: Arc<Semaphore>, 
                 });
             }
             // The peer gave up before it was accepted.
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::ConnectionReset) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::ConnectionReset
+                ) => {}
             Err(error) => {
                 if pause == BACK_OFF[0] {
                     crate::log!(Warn, "cannot accept connections, trying again", err = error);
@@ -119,7 +141,8 @@ async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Page {
         path if path == site.metrics_path || site.metrics_path == "/" => metrics(&site, &request).await,
         "/" => {
             let mut page = Response::new(Full::new(site.landing.clone()));
-            page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            page.headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
             page
         }
         _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
@@ -275,14 +298,16 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
         value.split(',').any(|coding| {
             let mut parts = coding.split(';').map(str::trim);
             let weight = |part: &str| part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
-            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip")) && parts.find_map(weight) != Some(0.0)
+            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
+                && parts.find_map(weight) != Some(0.0)
         })
     })
 }
 
 /// Text 0.0.4 always; the escaping scheme is the one that was asked for, since no name here needs any.
 fn content_type(headers: &HeaderMap) -> &'static str {
-    let accepts_utf8 = |value: &HeaderValue| value.to_str().is_ok_and(|accept| accept.contains("escaping=allow-utf-8"));
+    let accepts_utf8 =
+        |value: &HeaderValue| value.to_str().is_ok_and(|accept| accept.contains("escaping=allow-utf-8"));
     if headers.get_all(header::ACCEPT).iter().any(accepts_utf8) {
         "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"
     } else {
@@ -305,8 +330,17 @@ mod tests {
 
     fn site() -> Site {
         let build = Build { family: "x_build_info", version: "", revision: "", branch: "" };
-        let scraper = Scraper::new(vec![("cpu", Box::new(Nothing)), ("stat", Box::new(Nothing))], Own::new("x", build, false));
-        Site { scraper, known: vec!["cpu", "perf", "stat"], metrics_path: "/metrics".into(), max_requests: 0, landing: Bytes::new() }
+        let scraper = Scraper::new(
+            vec![("cpu", Box::new(Nothing)), ("stat", Box::new(Nothing))],
+            Own::new("x", build, false),
+        );
+        Site {
+            scraper,
+            known: vec!["cpu", "perf", "stat"],
+            metrics_path: "/metrics".into(),
+            max_requests: 0,
+            landing: Bytes::new(),
+        }
     }
 
     #[test]
@@ -353,14 +387,21 @@ mod tests {
             assert_eq!(accepts_gzip(&headers(&[("accept-encoding", value)])), expected, "{value}");
         }
         let open_metrics = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.1";
-        assert!(content_type(&headers(&[("accept", open_metrics)])).ends_with("version=0.0.4; charset=utf-8; escaping=allow-utf-8"));
+        assert!(
+            content_type(&headers(&[("accept", open_metrics)]))
+                .ends_with("version=0.0.4; charset=utf-8; escaping=allow-utf-8")
+        );
         assert!(content_type(&headers(&[])).ends_with("escaping=underscores"));
     }
 
     #[test]
     fn the_scraper_s_timeout_is_kept() {
-        let millis = |value| allowance(&headers(&[("x-prometheus-scrape-timeout-seconds", value)])).as_millis();
-        assert_eq!((millis("10"), millis("5.5"), millis("0.4"), millis("1e300")), (9500, 5000, 200, 3_599_500));
+        let millis =
+            |value| allowance(&headers(&[("x-prometheus-scrape-timeout-seconds", value)])).as_millis();
+        assert_eq!(
+            (millis("10"), millis("5.5"), millis("0.4"), millis("1e300")),
+            (9500, 5000, 200, 3_599_500)
+        );
         assert_eq!((millis("x"), millis("-1"), millis("NaN"), millis("0")), (10_000, 10_000, 10_000, 10_000));
     }
 }

@@ -65,7 +65,8 @@ pub fn inherited_listeners() -> Vec<std::net::TcpListener> {
     let mut listeners = Vec::new();
     for raw in FIRST..FIRST + count {
         // SAFETY: the borrow ends in this statement; a descriptor that is not open gives EBADF.
-        let open = rustix::io::fcntl_setfd(unsafe { BorrowedFd::borrow_raw(raw) }, rustix::io::FdFlags::CLOEXEC);
+        let open =
+            rustix::io::fcntl_setfd(unsafe { BorrowedFd::borrow_raw(raw) }, rustix::io::FdFlags::CLOEXEC);
         if open.is_ok() {
             // SAFETY: the caller of this process passed ownership on, and `TAKEN` has it taken once.
             listeners.push(unsafe { std::net::TcpListener::from_raw_fd(raw) });

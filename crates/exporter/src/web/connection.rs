@@ -31,8 +31,11 @@ const STALL: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// Serves one connection until it ends, stalls, or `stop` says to finish.
-pub(super) async fn serve<F>(stream: TcpStream, answer: impl Fn(Request<Incoming>) -> F, mut stop: watch::Receiver<bool>)
-where
+pub(super) async fn serve<F>(
+    stream: TcpStream,
+    answer: impl Fn(Request<Incoming>) -> F,
+    mut stop: watch::Receiver<bool>,
+) where
     F: Future<Output = Response<Full<Bytes>>>,
 {
     // Answers are written whole: waiting to fill a packet only adds delay.
@@ -49,7 +52,8 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    let connection = http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(TokioIo::new(watched), service);
+    let connection =
+        http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(TokioIo::new(watched), service);
     tokio::pin!(connection);
     loop {
         tokio::select! {
@@ -110,7 +114,11 @@ struct Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let mut phase = lock(&self.phase);

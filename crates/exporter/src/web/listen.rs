@@ -61,7 +61,11 @@ impl Address {
         let host = self.host.as_deref().unwrap_or("127.0.0.1");
         let mut address = (host, self.port).to_socket_addrs()?.next().ok_or(Errno::ADDRNOTAVAIL)?;
         if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            address.set_ip(if address.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
         }
         Ok(address)
     }
