@@ -121,6 +121,7 @@ impl Product {
             metrics_path: path.to_owned(),
             max_requests: flags.number("web.max-requests"),
             landing: self.landing(path).into(),
+            patience: web::Patience::default(),
         })
     }
 

@@ -28,6 +28,8 @@ use crate::scrape::Scraper;
 mod connection;
 pub mod listen;
 
+pub use connection::Patience;
+
 /// The flags of the web server, but for the address, whose default is each exporter's own.
 pub const FLAGS: &[Flag] = &[
     Flag::text("web.telemetry-path", "/metrics", "Path of the metrics."),
@@ -66,6 +68,8 @@ pub struct Site {
     pub max_requests: u64,
     /// The page at `/`.
     pub landing: Bytes,
+    /// How long peers may do nothing.
+    pub patience: Patience,
 }
 
 /// Serves on the listeners until `stop` becomes true, then drains for up to five seconds.
@@ -106,7 +110,13 @@ async fn accept(
                 pause = BACK_OFF[0];
                 let (site, stop) = (Arc::clone(&site), stop.clone());
                 tokio::spawn(async move {
-                    connection::serve(stream, |request| answer(Arc::clone(&site), request), stop).await;
+                    connection::serve(
+                        stream,
+                        site.patience,
+                        |request| answer(Arc::clone(&site), request),
+                        stop,
+                    )
+                    .await;
                     drop(place);
                 });
             }

@@ -21,18 +21,34 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// Between the first and the last byte of a request's head.
-const HEAD: Duration = Duration::from_secs(10);
-/// Between two requests: longer than any usual scrape interval.
-const IDLE: Duration = Duration::from_secs(300);
-/// Without the peer taking a byte of the response.
-const STALL: Duration = Duration::from_secs(30);
+/// How long a peer may do nothing, phase by phase.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Between the first and the last byte of a request's head.
+    pub head: Duration,
+    /// Between two requests: longer than any usual scrape interval, so that a scraper keeps its connection.
+    pub idle: Duration,
+    /// Without the peer taking a byte of the response.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(300),
+            stall: Duration::from_secs(30),
+        }
+    }
+}
+
 /// The most bytes of a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// Serves one connection until it ends, stalls, or `stop` says to finish.
 pub(super) async fn serve<F>(
     stream: TcpStream,
+    patience: Patience,
     answer: impl Fn(Request<Incoming>) -> F,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -59,14 +75,14 @@ pub(super) async fn serve<F>(
         tokio::select! {
             // What a peer did wrong is of no interest to anyone here.
             _ = connection.as_mut() => return,
-            () = expired(&phase) => return,
+            () = expired(&phase, patience) => return,
             _ = stop.wait_for(|&stop| stop) => break,
         }
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         _ = connection => {}
-        () = expired(&phase) => {}
+        () = expired(&phase, patience) => {}
     }
 }
 
@@ -90,20 +106,20 @@ fn set(phase: &Mutex<Phase>, to: Phase) {
     *lock(phase) = to;
 }
 
-/// Returns when the connection has been in its phase for too long. The timer is set once a phase, not once a byte.
-async fn expired(phase: &Mutex<Phase>) {
+/// Returns when the connection has been in its phase for too long.
+async fn expired(phase: &Mutex<Phase>, patience: Patience) {
     loop {
         let end = match *lock(phase) {
-            Phase::Idle(since) => since + IDLE,
-            Phase::Head(since) => since + HEAD,
-            Phase::Writing(since) => since + STALL,
-            Phase::Answering => Instant::now() + HEAD,
+            Phase::Idle(since) => since + patience.idle,
+            Phase::Head(since) => since + patience.head,
+            Phase::Writing(since) => since + patience.stall,
+            Phase::Answering => Instant::now() + patience.head,
         };
         if end <= Instant::now() {
             return;
         }
-        // A phase that begins in the meantime ends HEAD from now at the soonest.
-        tokio::time::sleep_until(end.min(Instant::now() + HEAD).into()).await;
+        // It looks again after the shortest time that a phase beginning right now may last, instead of being told of each.
+        tokio::time::sleep_until(end.min(Instant::now() + patience.head).into()).await;
     }
 }
 
