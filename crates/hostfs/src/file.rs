@@ -186,7 +186,7 @@ impl File {
 ///
 /// # Errors
 /// The open's or the read's error, or [`Cause::TooLong`] past 1 MiB.
-pub fn read<'b>(path: impl AsRef<Path>, buf: &'b mut Buf) -> Result<&'b [u8]> {
+pub fn read(path: impl AsRef<Path>, buf: &mut Buf) -> Result<&[u8]> {
     read_with_cap(path, CAP, buf)
 }
 
@@ -194,7 +194,7 @@ pub fn read<'b>(path: impl AsRef<Path>, buf: &'b mut Buf) -> Result<&'b [u8]> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_with_cap<'b>(path: impl AsRef<Path>, cap: usize, buf: &'b mut Buf) -> Result<&'b [u8]> {
+pub fn read_with_cap(path: impl AsRef<Path>, cap: usize, buf: &mut Buf) -> Result<&[u8]> {
     let path = path.as_ref();
     let fd = open(path)?;
     buf.fill(&fd, cap).map_err(|cause| Error { path: path.to_owned(), cause })?;
