@@ -1,6 +1,7 @@
 //! Machine metrics for Prometheus: a drop-in for node_exporter on Linux.
 
 pub mod collectors;
+mod cpus;
 mod paths;
 #[cfg(test)]
 mod testing;
