@@ -167,9 +167,10 @@ mod tests {
 
     #[test]
     fn cut_anywhere_no_value_is_wrong() {
+        let tree = Tree::new(&[]);
         for length in 0..STAT.len() {
-            let (samples, error) =
-                Tree::new(&[("proc/stat", &STAT[..length])]).collect(&ENTRY, &["--collector.stat.softirq"]);
+            tree.write("proc/stat", &STAT[..length]);
+            let (samples, error) = tree.collect(&ENTRY, &["--collector.stat.softirq"]);
             assert!(
                 samples.lines().all(|line| SINGLES.contains(&format!("{line}\n"))),
                 "{length}: {samples}"
