@@ -152,9 +152,11 @@ impl CpuFreq {
             self.read_policy(&dir)?;
             self.cpus[i].1 = number;
             if let Some(affected) = dir.attribute("affected_cpus", &mut self.buf)? {
-                for other in scan::fields(affected).filter_map(scan::unsigned) {
-                    if let Some(other) = self.cpus.iter_mut().find(|(cpu, _)| u64::from(*cpu) == other) {
-                        other.1 = number;
+                for other in scan::fields(affected).filter_map(|n| scan::unsigned(n)?.try_into().ok()) {
+                    let order = cpus::label_order(other);
+                    if let Ok(at) = self.cpus.binary_search_by_key(&order, |&(cpu, _)| cpus::label_order(cpu))
+                    {
+                        self.cpus[at].1 = number;
                     }
                 }
             }
