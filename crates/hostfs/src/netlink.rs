@@ -479,7 +479,8 @@ pub struct Link<'a> {
     pub carrier_down: Option<u32>,
     /// The counters.
     pub stats: Option<Stats>,
-    properties: &'a [u8],
+    /// The attributes with the [alternative names](Self::alternative_names).
+    pub properties: &'a [u8],
 }
 
 impl<'a> Link<'a> {
