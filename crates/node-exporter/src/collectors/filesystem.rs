@@ -400,3 +400,241 @@ fn decimal(texts: &mut Arena, number: u64) -> Span {
 fn info_key<'a>(texts: &'a Arena, mount: &Mount) -> [&'a [u8]; 4] {
     [&texts[mount.device], &texts[mount.major], &texts[mount.minor], &texts[mount.point]]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+
+    use super::*;
+    use crate::testing::{Tree, collect};
+
+    const TABLE: &str = "\
+        24 29 0:22 / /sys rw - sysfs sysfs rw\n\
+        29 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw,errors=remount-ro\n\
+        31 26 0:26 / /data\\040a\\134b ro,nosuid shared:4 - tmpfs my\\040disk rw,inode64\n\
+        32 26 0:31 / /gone rw - nfs4 host:/share rw\n\
+        33 26 0:5 / /dev rw - devtmpfs udev rw\n";
+
+    fn filesystem(
+        tree: &Tree,
+        args: &[&str],
+        statfs: impl Fn(&CStr) -> Result<Space, Errno> + Send + Sync + 'static,
+    ) -> Filesystem {
+        let flags: Vec<Flag> = paths::FLAGS.iter().chain(ENTRY.flags).copied().collect();
+        let proc = format!("--path.procfs={}", tree.path("proc").display());
+        let args: Vec<&str> = [&proc[..]].into_iter().chain(args.iter().copied()).collect();
+        Filesystem::new(&Flags::for_test(&flags, &args), Box::new(statfs)).unwrap()
+    }
+
+    fn space(path: &CStr) -> Result<Space, Errno> {
+        match path.to_bytes() {
+            b"/gone" => Err(Errno::STALE),
+            path => Ok(Space {
+                block_size: 4096,
+                blocks: 1 << 60,
+                free: 20,
+                available: 10,
+                files: path.len() as u64,
+                files_free: 3,
+            }),
+        }
+    }
+
+    #[test]
+    fn sizes_errors_and_device_numbers() {
+        let tree = Tree::new(&[("proc/1/mountinfo", TABLE)]);
+        let mut filesystem = filesystem(&tree, &[], space);
+        let expected = r#"node_filesystem_avail_bytes{device="/dev/sda2",device_error="",fstype="ext4",mountpoint="/"} 40960
+node_filesystem_avail_bytes{device="my disk",device_error="",fstype="tmpfs",mountpoint="/data a\\b"} 40960
+node_filesystem_files{device="/dev/sda2",device_error="",fstype="ext4",mountpoint="/"} 1
+node_filesystem_files{device="my disk",device_error="",fstype="tmpfs",mountpoint="/data a\\b"} 9
+node_filesystem_files_free{device="/dev/sda2",device_error="",fstype="ext4",mountpoint="/"} 3
+node_filesystem_files_free{device="my disk",device_error="",fstype="tmpfs",mountpoint="/data a\\b"} 3
+node_filesystem_free_bytes{device="/dev/sda2",device_error="",fstype="ext4",mountpoint="/"} 81920
+node_filesystem_free_bytes{device="my disk",device_error="",fstype="tmpfs",mountpoint="/data a\\b"} 81920
+node_filesystem_purgeable_bytes{device="/dev/sda2",device_error="",fstype="ext4",mountpoint="/"} 0
+node_filesystem_purgeable_bytes{device="my disk",device_error="",fstype="tmpfs",mountpoint="/data a\\b"} 0
+node_filesystem_size_bytes{device="/dev/sda2",device_error="",fstype="ext4",mountpoint="/"} 4.722366482869645e+21
+node_filesystem_size_bytes{device="my disk",device_error="",fstype="tmpfs",mountpoint="/data a\\b"} 4.722366482869645e+21
+node_filesystem_device_error{device="/dev/sda2",device_error="",fstype="ext4",mountpoint="/"} 0
+node_filesystem_device_error{device="host:/share",device_error="stale NFS file handle",fstype="nfs4",mountpoint="/gone"} 1
+node_filesystem_device_error{device="my disk",device_error="",fstype="tmpfs",mountpoint="/data a\\b"} 0
+node_filesystem_readonly{device="/dev/sda2",device_error="",fstype="ext4",mountpoint="/"} 0
+node_filesystem_readonly{device="host:/share",device_error="stale NFS file handle",fstype="nfs4",mountpoint="/gone"} 0
+node_filesystem_readonly{device="my disk",device_error="",fstype="tmpfs",mountpoint="/data a\\b"} 1
+node_filesystem_mount_info{device="/dev/sda2",major="8",minor="2",mountpoint="/"} 1
+node_filesystem_mount_info{device="my disk",major="0",minor="26",mountpoint="/data a\\b"} 1
+"#;
+        for _ in 0..2 {
+            assert_eq!(collect(&mut filesystem), (expected.into(), None));
+        }
+        tree.write("proc/1/mountinfo", "1 2 8:1 / /new rw - ext4 /dev/sdb rw\n");
+        let (samples, error) = collect(&mut filesystem);
+        assert!(
+            error.is_none() && samples.contains(r#"major="8",minor="1",mountpoint="/new"} 1"#),
+            "{samples}"
+        );
+        assert!(!samples.contains("sda2"), "{samples}");
+    }
+
+    #[test]
+    fn a_mount_that_hangs_is_a_timeout_in_the_same_scrape() {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = std::sync::Mutex::new(released);
+        let tree = Tree::new(&[("proc/1/mountinfo", TABLE)]);
+        let args = ["--collector.filesystem.mount-timeout=150ms", "--collector.filesystem.stat-workers=1"];
+        let mut filesystem = filesystem(&tree, &args, move |path| {
+            if path == c"/gone" {
+                let _ = released.lock().unwrap().recv();
+                return space(c"/back");
+            }
+            space(path)
+        });
+        let late = r#"node_filesystem_device_error{device="host:/share",device_error="mountpoint timeout",fstype="nfs4",mountpoint="/gone"} 1"#;
+        for _ in 0..3 {
+            let (samples, error) = collect(&mut filesystem);
+            assert!(error.is_none() && samples.contains(late), "{samples}");
+            assert_eq!(samples.matches("node_filesystem_size_bytes").count(), 2, "{samples}");
+        }
+        drop(release);
+        let start = Instant::now();
+        while collect(&mut filesystem).0.matches("node_filesystem_size_bytes").count() != 3 {
+            assert!(start.elapsed() < Duration::from_secs(20), "it never came back");
+        }
+    }
+
+    #[test]
+    fn the_root_is_taken_off_at_a_whole_name() {
+        let table = "\
+            1 2 8:1 / /host rw - ext4 /dev/a rw\n\
+            2 2 8:2 / /host/data rw - ext4 /dev/b rw\n\
+            3 2 8:3 / /hostess rw - ext4 /dev/c rw\n\
+            4 2 8:4 / /etc/hosts rw - ext4 /dev/d rw\n";
+        let tree = Tree::new(&[("proc/self/mountinfo", table)]);
+        for root in ["--path.rootfs=/host", "--path.rootfs=/host/"] {
+            let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let log = Arc::clone(&asked);
+            let mut filesystem = filesystem(&tree, &[root], move |path| {
+                log.lock().unwrap().push(path.to_str().unwrap().to_owned());
+                space(path)
+            });
+            let (samples, _) = collect(&mut filesystem);
+            let points: Vec<&str> = samples
+                .lines()
+                .filter(|line| line.starts_with("node_filesystem_files{"))
+                .filter_map(|line| line.split("mountpoint=\"").nth(1)?.split('"').next())
+                .collect();
+            assert_eq!(points, ["/", "/data", "/hostess", "/etc/hosts"]);
+            assert_eq!(*asked.lock().unwrap(), ["/host/", "/host/data", "/host/hostess", "/host/etc/hosts"]);
+        }
+    }
+
+    #[test]
+    fn disks_are_asked_before_servers() {
+        let table = "\
+            1 2 0:1 / /nfs rw - nfs4 a:/b rw\n\
+            2 2 0:2 / /share rw - other b:/c rw\n\
+            3 2 0:3 / /usb rw - fuseblk /dev/sdb1 rw\n\
+            4 2 0:4 / /tmp rw - tmpfs tmpfs rw\n\
+            5 2 8:4 / /disk rw - xfs /dev/sda1 rw\n";
+        let tree = Tree::new(&[("proc/1/mountinfo", table)]);
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let mut filesystem = filesystem(&tree, &[], move |path| {
+            log.lock().unwrap().push(path.to_str().unwrap().to_owned());
+            space(path)
+        });
+        collect(&mut filesystem);
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked[..2], ["/disk", "/tmp"]);
+        assert_eq!(asked.len(), 5);
+    }
+
+    #[test]
+    fn series_are_unique_whatever_the_names() {
+        let tree = Tree::new(&[]);
+        tree.write(
+            "proc/1/mountinfo",
+            b"1 2 8:1 / /cass\xe9 rw - ext4 /dev/a rw\n\
+              2 2 8:1 / /cass\xe8 ro - ext4 /dev/a rw\n\
+              3 2 8:2 / /b\"}\\012x rw - ext4 \xff rw\n\
+              4 2 0:9 / /over rw - tmpfs tmpfs rw\n\
+              5 4 0:10 / /over ro - tmpfs tmpfs rw\n",
+        );
+        let (samples, error) = collect(&mut filesystem(&tree, &[], space));
+        assert_eq!(error, None);
+        let lines: Vec<&str> = samples.lines().collect();
+        let unique: std::collections::HashSet<_> =
+            lines.iter().map(|line| line.rsplit_once(' ').unwrap().0).collect();
+        assert_eq!(unique.len(), lines.len(), "{samples}");
+        let cass = "node_filesystem_readonly{device=\"/dev/a\",device_error=\"\",fstype=\"ext4\",mountpoint=\"/cass\u{fffd}\"} 1";
+        let odd = "node_filesystem_readonly{device=\"\u{fffd}\",device_error=\"\",fstype=\"ext4\",mountpoint=\"/b\\\"}\\nx\"} 0";
+        let over = "node_filesystem_readonly{device=\"tmpfs\",device_error=\"\",fstype=\"tmpfs\",mountpoint=\"/over\"} 1";
+        assert!(lines.contains(&cass) && lines.contains(&odd) && lines.contains(&over), "{samples}");
+        assert!(samples.contains(
+            r#"node_filesystem_mount_info{device="tmpfs",major="0",minor="10",mountpoint="/over"} 1"#
+        ));
+    }
+
+    #[test]
+    fn filters_take_either_pattern() {
+        let tree = Tree::new(&[("proc/1/mountinfo", TABLE)]);
+        let points = |args: &[&str]| {
+            let (samples, _) = collect(&mut filesystem(&tree, args, space));
+            samples.lines().filter(|line| line.starts_with("node_filesystem_readonly")).count()
+        };
+        assert_eq!(points(&[]), 3);
+        assert_eq!(points(&["--collector.filesystem.mount-points-exclude=^/(data|sys)"]), 2);
+        assert_eq!(points(&["--collector.filesystem.mount-points-include=^/(data|sys)"]), 1);
+        assert_eq!(points(&["--collector.filesystem.fs-types-include=^(sysfs|ext4)$"]), 1);
+        assert_eq!(
+            points(&[
+                "--collector.filesystem.ignored-mount-points=^/gone",
+                "--collector.filesystem.ignored-fs-types=^x$"
+            ]),
+            4
+        );
+    }
+
+    #[test]
+    fn a_bad_line_costs_the_success_and_no_more() {
+        let good = "1 2 8:1 / /a rw - ext4 /dev/a rw\n";
+        let tree = Tree::new(&[("proc/1/mountinfo", &format!("{good}rubbish\n"))]);
+        let (samples, error) = collect(&mut filesystem(&tree, &[], space));
+        assert!(
+            samples.contains("mountpoint=\"/a\"") && matches!(error, Some(Error::Failed(_))),
+            "{samples}"
+        );
+        for bad in ["", "\n", "\0\r\n", "1 2 8:1 / /a rw - ext4 /dev/a rw"] {
+            tree.write("proc/1/mountinfo", bad);
+            let (samples, error) = collect(&mut filesystem(&tree, &[], space));
+            assert!(samples.is_empty() && matches!(error, Some(Error::Failed(_))), "{bad:?}: {samples}");
+        }
+        tree.remove("proc/1/mountinfo");
+        assert!(matches!(collect(&mut filesystem(&tree, &[], space)).1, Some(Error::Failed(_))));
+    }
+
+    #[test]
+    fn two_thousand_mounts_are_asked_once_each() {
+        use std::fmt::Write;
+        let mut table = String::new();
+        for i in 0..2000 {
+            writeln!(table, "{i} 1 8:{i} / /mnt/{i} rw,relatime shared:{i} - ext4 /dev/disk{i} rw").unwrap();
+        }
+        let tree = Tree::new(&[("proc/1/mountinfo", &table)]);
+        let (samples, error) = collect(&mut filesystem(&tree, &[], space));
+        assert_eq!((samples.lines().count(), error), (2000 * 9, None));
+    }
+
+    #[test]
+    fn bad_flags_are_refused() {
+        let flags: Vec<Flag> = paths::FLAGS.iter().chain(ENTRY.flags).copied().collect();
+        for args in [
+            &["--collector.filesystem.mount-timeout=soon"][..],
+            &["--collector.filesystem.mount-points-exclude=("],
+            &["--collector.filesystem.fs-types-exclude=a", "--collector.filesystem.fs-types-include=b"],
+        ] {
+            assert!((ENTRY.new)(&Flags::for_test(&flags, args)).is_err(), "{args:?}");
+        }
+    }
+}

@@ -305,3 +305,232 @@ impl State {
         std::mem::swap(&mut self.outcomes, outcomes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Paths at which calls wait, and how many calls were made.
+    #[derive(Default)]
+    struct Gate {
+        held: Mutex<HashSet<String>>,
+        released: Condvar,
+        calls: AtomicUsize,
+    }
+
+    impl Gate {
+        fn hold(&self, path: &str) {
+            self.held.lock().unwrap().insert(path.into());
+        }
+
+        fn release(&self) {
+            self.held.lock().unwrap().clear();
+            self.released.notify_all();
+        }
+
+        fn statfs(self: &Arc<Self>) -> Statfs {
+            let gate = Arc::clone(self);
+            Box::new(move |path| {
+                gate.calls.fetch_add(1, Ordering::Relaxed);
+                let path = path.to_str().unwrap();
+                let mut held = gate.held.lock().unwrap();
+                while held.contains(path) {
+                    held = gate.released.wait(held).unwrap();
+                }
+                if path.starts_with("/gone") { Err(Errno::NOENT) } else { Ok(space(path)) }
+            })
+        }
+
+        fn calls(&self) -> usize {
+            self.calls.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    /// A test's calls that still wait would keep its threads for ever.
+    struct Released(Arc<Gate>);
+
+    impl Drop for Released {
+        fn drop(&mut self) {
+            self.0.release();
+        }
+    }
+
+    fn space(path: &str) -> Space {
+        Space { block_size: 1, blocks: path.len() as u64, ..Space::default() }
+    }
+
+    fn table(mounts: &[(&str, u64, bool)]) -> Arc<Table> {
+        let mut table = Table::default();
+        for (i, &(path, device, remote)) in mounts.iter().enumerate() {
+            let target = Target {
+                path: table.texts.push(format!("{path}\0").as_bytes()),
+                id: 100 + i as u64,
+                source: table.texts.push(b"source"),
+                device: (0, device),
+                remote,
+            };
+            table.entries.push(target);
+            table.order.push(i as u32);
+        }
+        Arc::new(table)
+    }
+
+    fn setup(most: usize, timeout: u64) -> (Helpers, Arc<Gate>, Released) {
+        let gate = Arc::new(Gate::default());
+        let helpers = Helpers::new(most, Duration::from_millis(timeout), gate.statfs());
+        (helpers, Arc::clone(&gate), Released(gate))
+    }
+
+    fn ask(helpers: &Helpers, table: &Arc<Table>, limit: u64) -> (Vec<Outcome>, Duration) {
+        let (start, mut outcomes) = (Instant::now(), Vec::new());
+        helpers.ask(table, start + Duration::from_millis(limit), &mut outcomes).unwrap();
+        (outcomes, start.elapsed())
+    }
+
+    fn threads(helpers: &Helpers) -> usize {
+        helpers.shared.lock().calls.len()
+    }
+
+    fn until(mut condition: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn answer(path: &str) -> Outcome {
+        Outcome::Space(space(path))
+    }
+
+    #[test]
+    fn one_thread_asks_all_when_nothing_hangs() {
+        let (helpers, gate, _end) = setup(MOST, 5000);
+        let table = table(&[("/", 1, false), ("/gone", 2, false), ("/nfs", 3, true)]);
+        for _ in 0..50 {
+            let (outcomes, _) = ask(&helpers, &table, 10_000);
+            assert_eq!(outcomes, [answer("/"), Outcome::Failed(Errno::NOENT), answer("/nfs")]);
+            assert_eq!((threads(&helpers), gate.calls()), (1, 3));
+            assert_eq!(Arc::strong_count(&table), 1, "the table is free to be used again");
+        }
+    }
+
+    #[test]
+    fn a_mount_that_hangs_is_late_at_once_and_comes_back() {
+        let (helpers, gate, _end) = setup(MOST, 300);
+        let table = table(&[("/", 1, false), ("/hang", 2, true), ("/a", 3, true), ("/b", 4, true)]);
+        gate.hold("/hang");
+        let (outcomes, took) = ask(&helpers, &table, 10_000);
+        assert_eq!(outcomes, [answer("/"), Outcome::Late, answer("/a"), answer("/b")]);
+        assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
+        assert_eq!(gate.calls(), 4);
+        for _ in 0..20 {
+            let (outcomes, _) = ask(&helpers, &table, 10_000);
+            assert_eq!(outcomes, [answer("/"), Outcome::Late, answer("/a"), answer("/b")]);
+            assert_eq!(gate.calls(), 3, "what hangs is not asked again");
+        }
+        assert_eq!(threads(&helpers), 2);
+        gate.release();
+        until(|| ask(&helpers, &table, 10_000).0[1] == answer("/hang"));
+        assert_eq!(threads(&helpers), 2);
+    }
+
+    #[test]
+    fn the_answer_does_not_wait_past_the_limit() {
+        let (helpers, gate, _end) = setup(MOST, 60_000);
+        let table = table(&[("/hang", 1, false), ("/a", 2, false), ("/b", 3, true)]);
+        gate.hold("/hang");
+        let (outcomes, took) = ask(&helpers, &table, 400);
+        assert_eq!(outcomes, [Outcome::Late, answer("/a"), answer("/b")]);
+        assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(20), "{took:?}");
+        let (outcomes, took) = ask(&helpers, &table, 60_000);
+        assert_eq!(outcomes, [Outcome::Late, answer("/a"), answer("/b")]);
+        assert!(took < Duration::from_secs(30), "{took:?}");
+    }
+
+    #[test]
+    fn more_mounts_hang_than_there_are_threads() {
+        let (helpers, gate, _end) = setup(6, 400);
+        let paths: Vec<String> = (0..40).map(|i| format!("/nfs{i:02}")).collect();
+        let mut mounts: Vec<_> =
+            paths.iter().zip(1..).map(|(path, device)| (&path[..], device, true)).collect();
+        mounts.push(("/", 90, false));
+        mounts.push(("/local", 91, false));
+        let table = table(&mounts);
+        paths.iter().for_each(|path| gate.hold(path));
+        for _ in 0..3 {
+            let (outcomes, took) = ask(&helpers, &table, 30_000);
+            assert!(outcomes[..40].iter().all(|&outcome| outcome == Outcome::Late));
+            assert_eq!(outcomes[40..], [answer("/"), answer("/local")], "the last thread is for those");
+            assert!(threads(&helpers) <= 6 && took < Duration::from_secs(20), "{took:?}");
+        }
+        gate.release();
+        until(|| {
+            ask(&helpers, &table, 10_000).0[..40].iter().all(|outcome| matches!(outcome, Outcome::Space(_)))
+        });
+    }
+
+    #[test]
+    fn mounts_of_one_device_hold_two_threads() {
+        let (helpers, gate, _end) = setup(MOST, 400);
+        let paths: Vec<String> = (0..30).map(|i| format!("/bind{i:02}")).collect();
+        let mut mounts: Vec<_> = paths.iter().map(|path| (&path[..], 7, true)).collect();
+        mounts.push(("/other", 8, true));
+        let table = table(&mounts);
+        paths.iter().for_each(|path| gate.hold(path));
+        let (outcomes, _) = ask(&helpers, &table, 30_000);
+        assert!(outcomes[..30].iter().all(|&outcome| outcome == Outcome::Late));
+        assert_eq!(outcomes[30], answer("/other"));
+        assert_eq!(gate.calls(), 3);
+    }
+
+    #[test]
+    fn slow_mounts_are_asked_side_by_side() {
+        let slow: Statfs = Box::new(|path| {
+            std::thread::sleep(Duration::from_millis(50));
+            Ok(space(path.to_str().unwrap()))
+        });
+        let helpers = Helpers::new(MOST, Duration::from_secs(5), slow);
+        let paths: Vec<String> = (0..60).map(|i| format!("/slow{i:02}")).collect();
+        let mounts: Vec<_> = paths.iter().zip(1..).map(|(path, device)| (&path[..], device, true)).collect();
+        let (outcomes, took) = ask(&helpers, &table(&mounts), 20_000);
+        assert!(outcomes.iter().all(|&outcome| outcome == answer("/slow00")), "{outcomes:?}");
+        assert!(took < Duration::from_millis(2900), "one after the other takes 3 s, this took {took:?}");
+    }
+
+    #[test]
+    fn a_new_mount_at_the_place_of_one_that_hangs_is_asked() {
+        let (helpers, gate, _end) = setup(MOST, 100);
+        let old = table(&[("/hang", 1, true)]);
+        gate.hold("/hang");
+        assert_eq!(ask(&helpers, &old, 10_000).0, [Outcome::Late]);
+        let mut other = Arc::into_inner(table(&[("/first", 5, false), ("/hang", 1, true)])).unwrap();
+        other.entries[1].id = 100;
+        let same = Arc::new(other);
+        gate.calls();
+        assert_eq!(ask(&helpers, &same, 10_000).0, [answer("/first"), Outcome::Late]);
+        assert_eq!(gate.calls(), 1, "the same mount in another table");
+        gate.held.lock().unwrap().clear();
+        let new = table(&[("/first", 5, false), ("/hang", 2, true)]);
+        assert_eq!(ask(&helpers, &new, 10_000).0, [answer("/first"), answer("/hang")]);
+    }
+
+    #[test]
+    fn no_mounts_need_no_thread() {
+        let (helpers, _, _end) = setup(MOST, 100);
+        assert_eq!(ask(&helpers, &table(&[]), 10_000).0, []);
+        assert_eq!(threads(&helpers), 0);
+    }
+
+    #[test]
+    fn threads_end_with_their_owner() {
+        let (helpers, _, _end) = setup(MOST, 100);
+        ask(&helpers, &table(&[("/", 1, false)]), 10_000);
+        let shared = Arc::downgrade(&helpers.shared);
+        drop(helpers);
+        until(|| shared.strong_count() == 0);
+    }
+}
