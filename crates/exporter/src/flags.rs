@@ -133,7 +133,7 @@ enum Value {
 pub struct Flags {
     values: HashMap<&'static str, (Value, bool)>,
     warnings: Vec<String>,
-    /// The subcommand, if one was given.
+    /// The command, if the first argument was one.
     pub command: Option<&'static str>,
 }
 
@@ -155,7 +155,7 @@ pub struct Program {
     pub about: &'static str,
     /// The answer to `--version`.
     pub version: &'static str,
-    /// Subcommands: name and help line.
+    /// Words that may come first in place of running: name and help line.
     pub commands: &'static [(&'static str, &'static str)],
 }
 
@@ -165,7 +165,12 @@ impl Flags {
     /// # Errors
     /// The first thing that is wrong, in one line.
     pub fn parse(program: &Program, flags: &[Flag], args: &[String]) -> Result<Asked, FlagError> {
-        let args = expand(args)?;
+        let mut args = expand(args)?;
+        let command_given =
+            program.commands.iter().map(|c| c.0).find(|name| args.first().is_some_and(|arg| arg == name));
+        if command_given.is_some() {
+            args.remove(0);
+        }
         let matches = match command(program, flags).try_get_matches_from(&args) {
             Ok(matches) => matches,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
@@ -176,15 +181,12 @@ impl Flags {
             }
             Err(error) => return Err(FlagError(explain(&error))),
         };
-        let mut parsed = Flags { values: HashMap::new(), warnings: Vec::new(), command: None };
+        let mut parsed = Flags { values: HashMap::new(), warnings: Vec::new(), command: command_given };
         for flag in flags {
             let value = parsed.value_of(flag, &matches)?;
             parsed.values.insert(flag.name, value);
         }
         parsed.follow_renames(flags)?;
-        if let Some(name) = matches.subcommand_name() {
-            parsed.command = program.commands.iter().map(|c| c.0).find(|&n| n == name);
-        }
         Ok(Asked::Run(parsed))
     }
 
@@ -375,7 +377,6 @@ fn command(program: &Program, flags: &[Flag]) -> clap::Command {
         .version(program.version)
         .no_binary_name(true)
         .disable_version_flag(true)
-        .disable_help_subcommand(true)
         .disable_help_flag(true)
         .override_usage(format!("{} [<flags>]", program.name))
         .arg(
@@ -400,13 +401,11 @@ fn command(program: &Program, flags: &[Flag]) -> clap::Command {
             command = command.arg(arg.action(action).allow_hyphen_values(true).value_name(value_name(flag)));
         }
     }
-    for (name, about) in program.commands {
-        command = command.subcommand(
-            clap::Command::new(*name)
-                .about(*about)
-                .disable_help_flag(true)
-                .override_usage(format!("{} {name} [<flags>]", program.name)),
-        );
+    if !program.commands.is_empty() {
+        let width = program.commands.iter().map(|c| c.0.len()).max().unwrap_or(0);
+        let lines: Vec<String> =
+            program.commands.iter().map(|(name, about)| format!("  {name:width$}  {about}")).collect();
+        command = command.after_help(format!("Commands, as the first argument:\n{}", lines.join("\n")));
     }
     // The name in messages is ours, not that of the file that was started.
     command.bin_name(program.name)
@@ -453,10 +452,7 @@ fn explain(error: &clap::Error) -> String {
         ErrorKind::UnknownArgument if argument.starts_with('-') => {
             format!("unknown short flag '{argument}': flags have two dashes")
         }
-        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
-            let word = if argument.is_empty() { context(ContextKind::InvalidSubcommand) } else { argument };
-            format!("unexpected {word}: there are no positional arguments")
-        }
+        ErrorKind::UnknownArgument => format!("unexpected {argument}: there are no positional arguments"),
         ErrorKind::ArgumentConflict => {
             let prior = bare(context(ContextKind::PriorArg));
             if prior == argument || prior.is_empty() {
@@ -594,7 +590,9 @@ mod tests {
         );
         assert_eq!(parse(&["--version"]).unwrap_err().trim_end(), "node_exporter, version 1");
         assert_eq!(parse(&["healthcheck"]).unwrap().command, Some("healthcheck"));
-        assert_eq!(parse(&["--path.procfs=/p", "healthcheck"]).unwrap().text("path.procfs"), "/p");
+        let flags = parse(&["healthcheck", "--path.procfs=/p"]).unwrap();
+        assert_eq!((flags.command, flags.text("path.procfs")), (Some("healthcheck"), "/p"));
+        assert!(help.contains("\n  healthcheck  Ask."));
     }
 
     #[test]

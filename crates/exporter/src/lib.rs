@@ -4,6 +4,7 @@
 //! The way of a scrape: [`web`] takes the request, [`scrape`] has each [`Collector`] write its families into its own
 //! [`Text`], the segments are put in order of family name, compressed and sent. Nothing runs between scrapes.
 
+pub mod app;
 pub mod collector;
 pub mod filter;
 pub mod flags;

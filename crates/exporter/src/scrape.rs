@@ -1,1 +1,759 @@
-//! scrape.
+//! One scrape: every collector runs, none can hold the answer, and scrapes that come together share the work.
+//!
+//! Collectors run one after the other on one worker thread, in order of name. If one of them has not returned after [`PATIENCE`], it is
+//! left behind on its thread and a second worker takes over the rest of the list, so slow collectors end up beside each other, and a
+//! normal scrape costs one hand-over between threads. At the deadline the answer goes out with what is there; a collector that
+//! is not there has success 0. It stays marked as busy until its system call returns, and later scrapes skip it at once: a
+//! collector holds at most one thread.
+//!
+//! A scrape that finds a collector at work for another scrape waits for that one's result. Scrapes of the same collectors in the same
+//! encoding share the finished body too.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status};
+
+use crate::collector::{Collector, Error};
+use crate::log::Level;
+use crate::own::Own;
+use crate::text::{Kind, Text};
+
+/// How long a collector may take before the others stop waiting for it.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The least time between two log lines about the same collector.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a worker without work stays.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// Enough for every collector; the pages that are not touched cost nothing.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Runs collectors and puts their families together.
+pub struct Scraper {
+    shared: Arc<Shared>,
+    assembler: Mutex<Assembler>,
+    running: Mutex<Vec<Arc<Run>>>,
+    /// The metrics about this process.
+    pub own: Own,
+}
+
+struct Shared {
+    slots: Vec<Slot>,
+    epoch: Instant,
+    progress: Notify,
+    jobs: Mutex<Jobs>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Jobs {
+    queue: VecDeque<Arc<Run>>,
+    idle: usize,
+}
+
+/// A collector and what its last run left.
+struct Slot {
+    name: &'static str,
+    work: Mutex<Work>,
+    /// 0 if it is idle, else the time since the epoch, in nanoseconds, at which whoever started it gives it up.
+    busy_until: AtomicU64,
+    /// How many runs have ended.
+    runs: AtomicU64,
+}
+
+struct Work {
+    collector: Box<dyn Collector>,
+    text: Text,
+    seconds: f64,
+    success: bool,
+    logged: Option<Instant>,
+}
+
+/// The work of one scrape, or of several that came together.
+struct Run {
+    tickets: Vec<Ticket>,
+    gzip: bool,
+    deadline: Instant,
+    started: Instant,
+    next: AtomicUsize,
+    body: Mutex<Option<Bytes>>,
+}
+
+/// A collector that a run wants, and how many runs it had ended when the run began.
+struct Ticket {
+    slot: usize,
+    runs_before: u64,
+}
+
+enum Standing {
+    Ready,
+    Pending,
+    GivenUp,
+}
+
+impl Scraper {
+    /// A scraper of these collectors, in this order. No thread is started before the first scrape.
+    pub fn new(collectors: Vec<(&'static str, Box<dyn Collector>)>, own: Own) -> Self {
+        let slot = |(name, collector)| Slot {
+            name,
+            work: Mutex::new(Work {
+                collector,
+                text: Text::new(),
+                seconds: 0.0,
+                success: false,
+                logged: None,
+            }),
+            busy_until: AtomicU64::new(0),
+            runs: AtomicU64::new(0),
+        };
+        let shared = Shared {
+            slots: collectors.into_iter().map(slot).collect(),
+            epoch: Instant::now(),
+            progress: Notify::new(),
+            jobs: Mutex::default(),
+            more: Condvar::new(),
+        };
+        Scraper { shared: Arc::new(shared), assembler: Mutex::default(), running: Mutex::default(), own }
+    }
+
+    /// The names of the collectors.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.shared.slots.iter().map(|slot| slot.name)
+    }
+
+    /// The families of the collectors that `wants` names, as text 0.0.4, compressed if `gzip`. Ends by `deadline`.
+    pub async fn scrape(&self, wants: impl Fn(&str) -> bool, gzip: bool, deadline: Instant) -> Bytes {
+        let run = self.join_or_start(wants, gzip, deadline);
+        loop {
+            self.wait(&run, deadline).await;
+            if let Some(body) = lock(&run.body).clone() {
+                return body;
+            }
+            let late = Instant::now() >= deadline;
+            match self.assemble(&run, late) {
+                Some((body, whole)) => {
+                    if whole {
+                        *lock(&run.body) = Some(body.clone());
+                    }
+                    lock(&self.running).retain(|other| !Arc::ptr_eq(other, &run));
+                    return body;
+                }
+                // Another scrape has just restarted a collector whose result this one was about to take.
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+
+    fn join_or_start(&self, wants: impl Fn(&str) -> bool, gzip: bool, deadline: Instant) -> Arc<Run> {
+        let started = Instant::now();
+        let slots = self.shared.slots.iter().enumerate().filter(|(_, slot)| wants(slot.name));
+        let tickets: Vec<Ticket> = slots
+            .map(|(i, slot)| Ticket { slot: i, runs_before: slot.runs.load(Ordering::Acquire) })
+            .collect();
+        let mut running = lock(&self.running);
+        running.retain(|run| run.deadline > started);
+        let same = |run: &&Arc<Run>| {
+            run.gzip == gzip && run.tickets.iter().map(|t| t.slot).eq(tickets.iter().map(|t| t.slot))
+        };
+        if let Some(run) = running.iter().find(same) {
+            return Arc::clone(run);
+        }
+        let body = Mutex::default();
+        let run = Arc::new(Run { tickets, gzip, deadline, started, next: AtomicUsize::new(0), body });
+        running.push(Arc::clone(&run));
+        drop(running);
+        if !run.tickets.is_empty() {
+            self.shared.submit(&run);
+        }
+        run
+    }
+
+    /// Returns when every collector of the run is ready or given up, or at the deadline.
+    async fn wait(&self, run: &Arc<Run>, deadline: Instant) {
+        let mut seen = usize::MAX;
+        loop {
+            let notified = self.shared.progress.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let now = Instant::now();
+            let Some(mut until) = self.shared.pending(run, now) else { return };
+            until = until.min(deadline);
+            if now >= until {
+                return;
+            }
+            let next = run.next.load(Ordering::Relaxed);
+            let unclaimed = next < run.tickets.len();
+            if unclaimed {
+                if next == seen {
+                    self.shared.submit(run);
+                }
+                seen = next;
+                until = until.min(now + PATIENCE);
+            }
+            tokio::select! {
+                () = notified => seen = usize::MAX,
+                () = tokio::time::sleep_until(until.into()) => {}
+            }
+        }
+    }
+
+    /// Puts the families together, and tells whether every collector's are there. `None` if one is being run again just now, unless it is `late`.
+    fn assemble(&self, run: &Run, late: bool) -> Option<(Bytes, bool)> {
+        let now = Instant::now();
+        let mut works: Vec<Option<MutexGuard<'_, Work>>> = Vec::with_capacity(run.tickets.len());
+        for ticket in &run.tickets {
+            let slot = &self.shared.slots[ticket.slot];
+            let ready = matches!(self.shared.standing(ticket, now), Standing::Ready);
+            works.push(match slot.work.try_lock() {
+                Ok(work) if ready => Some(work),
+                Err(TryLockError::Poisoned(work)) if ready => Some(work.into_inner()),
+                Err(TryLockError::WouldBlock) if ready && !late => return None,
+                _ => None,
+            });
+        }
+        let whole = works.iter().all(Option::is_some);
+        let mut assembler = lock(&self.assembler);
+        let Assembler { own, .. } = &mut *assembler;
+        own.clear();
+        self.own.write(own);
+        let outcome = |i: usize| match &works[i] {
+            Some(work) => (work.seconds, work.success),
+            None => (now.duration_since(run.started).as_secs_f64(), false),
+        };
+        let names = || run.tickets.iter().enumerate().map(|(i, t)| (i, self.shared.slots[t.slot].name));
+        let mut family =
+            own.family(self.own.duration_family(), Kind::Gauge, "Time that the collector took, in seconds.");
+        for (i, name) in names() {
+            family.sample(&[("collector", name.into())], outcome(i).0);
+        }
+        drop(family);
+        let mut family =
+            own.family(self.own.success_family(), Kind::Gauge, "Whether the collector succeeded.");
+        for (i, name) in names() {
+            family.sample(&[("collector", name.into())], outcome(i).1);
+        }
+        drop(family);
+        let conflicts = assembler.order(&mut works);
+        if conflicts > 0 {
+            self.own.count_gather_error();
+        }
+        Some((assembler.render(&works, run.gzip), whole))
+    }
+}
+
+impl Shared {
+    fn nanos(&self, time: Instant) -> u64 {
+        // Nonzero, and 584 years long.
+        time.saturating_duration_since(self.epoch).as_nanos() as u64 + 1
+    }
+
+    fn standing(&self, ticket: &Ticket, now: Instant) -> Standing {
+        let slot = &self.slots[ticket.slot];
+        // The order matters: a run that ends counts itself before it turns idle.
+        let busy_until = slot.busy_until.load(Ordering::Acquire);
+        if slot.runs.load(Ordering::Acquire) > ticket.runs_before {
+            Standing::Ready
+        } else if busy_until != 0 && busy_until <= self.nanos(now) {
+            Standing::GivenUp
+        } else {
+            Standing::Pending
+        }
+    }
+
+    /// When to look again at what the run still waits for; `None` if it waits for nothing.
+    fn pending(&self, run: &Run, now: Instant) -> Option<Instant> {
+        let mut until = None;
+        for ticket in &run.tickets {
+            if let Standing::Pending = self.standing(ticket, now) {
+                let busy_until = self.slots[ticket.slot].busy_until.load(Ordering::Acquire);
+                let end = if busy_until == 0 {
+                    run.deadline
+                } else {
+                    self.epoch + Duration::from_nanos(busy_until)
+                };
+                until = Some(until.map_or(end, |other: Instant| other.min(end)));
+            }
+        }
+        until
+    }
+
+    /// Has a worker look at the run: an idle one, or a new one.
+    fn submit(self: &Arc<Self>, run: &Arc<Run>) {
+        let mut jobs = lock(&self.jobs);
+        jobs.queue.push_back(Arc::clone(run));
+        if jobs.idle >= jobs.queue.len() {
+            drop(jobs);
+            self.more.notify_one();
+            return;
+        }
+        drop(jobs);
+        let shared = Arc::clone(self);
+        let worker = std::thread::Builder::new().name("collect".into()).stack_size(STACK_BYTES);
+        if let Err(error) = worker.spawn(move || shared.work()) {
+            // The run stays in the queue for the next worker that is free, and ends at its deadline in any case.
+            crate::log!(Error, "cannot start a thread for collectors", err = error);
+        }
+    }
+
+    fn work(&self) {
+        let mut jobs = lock(&self.jobs);
+        loop {
+            if let Some(run) = jobs.queue.pop_front() {
+                drop(jobs);
+                self.run(&run);
+                drop(run);
+                jobs = lock(&self.jobs);
+                continue;
+            }
+            jobs.idle += 1;
+            let (guard, timeout) =
+                self.more.wait_timeout(jobs, LINGER).unwrap_or_else(PoisonError::into_inner);
+            jobs = guard;
+            jobs.idle -= 1;
+            if timeout.timed_out() && jobs.queue.is_empty() && jobs.idle > 0 {
+                return;
+            }
+        }
+    }
+
+    /// Runs what is left of the list, and tells the waiters.
+    fn run(&self, run: &Run) {
+        while let Some(ticket) = run.tickets.get(run.next.fetch_add(1, Ordering::Relaxed)) {
+            let slot = &self.slots[ticket.slot];
+            let until = self.nanos(run.deadline);
+            if slot.busy_until.compare_exchange(0, until, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                lock(&slot.work).collect(slot.name, run.deadline);
+                slot.runs.fetch_add(1, Ordering::Release);
+                slot.busy_until.store(0, Ordering::Release);
+            }
+        }
+        self.progress.notify_waiters();
+    }
+}
+
+impl Work {
+    fn collect(&mut self, name: &str, deadline: Instant) {
+        let Work { collector, text, .. } = self;
+        text.clear();
+        let started = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| collector.collect(text, deadline)));
+        self.seconds = started.elapsed().as_secs_f64();
+        let result = result.unwrap_or_else(|_| {
+            text.clear();
+            Err(Error::Failed("the collector panicked, which is a defect: please report it".to_owned()))
+        });
+        self.success = result.is_ok();
+        let Err(error) = result else {
+            return self.logged = None;
+        };
+        let level = if matches!(error, Error::NoData(_)) { Level::Debug } else { Level::Warn };
+        if crate::log::enabled(level) && self.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
+            self.logged = Some(Instant::now());
+            let message = if level == Level::Debug { "collector has no data" } else { "collector failed" };
+            crate::log::write(
+                level,
+                module_path!(),
+                message,
+                &[("name", &name), ("duration_seconds", &self.seconds), ("err", &error)],
+            );
+        }
+    }
+}
+
+/// Puts segments of several texts in order of family name, and encodes them. It keeps its memory and the order of the last time.
+#[derive(Default)]
+struct Assembler {
+    own: Text,
+    order: Vec<(u16, u16)>,
+    gzip: Option<Gzip>,
+}
+
+type Works<'a> = [Option<MutexGuard<'a, Work>>];
+
+impl Assembler {
+    fn text<'a>(&'a self, works: &'a Works<'_>, text: u16) -> &'a Text {
+        match works.get(usize::from(text)) {
+            Some(work) => &work.as_ref().expect("only texts that are there are ordered").text,
+            None => &self.own,
+        }
+    }
+
+    /// Orders the families, and returns how many had to be left out because another collector has one of the same name.
+    fn order(&mut self, works: &mut Works<'_>) -> usize {
+        let own = works.len() as u16;
+        let texts = (0..own).filter(|&i| works[usize::from(i)].is_some()).chain([own]);
+        let families: usize = texts.clone().map(|i| self.text(works, i).len()).sum();
+        let name = |&(text, family): &(u16, u16)| self.text(works, text).name(family.into());
+        let valid = |&(text, family): &(u16, u16)| {
+            works.get(usize::from(text)).is_none_or(Option::is_some)
+                && usize::from(family) < self.text(works, text).len()
+        };
+        // Strictly ascending names of as many families as there are: that is all of them, each once.
+        if self.order.len() == families
+            && self.order.iter().all(|place| place.0 <= own && valid(place))
+            && self.order.is_sorted_by(|a, b| name(a) < name(b))
+        {
+            return 0;
+        }
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(texts.flat_map(|i| (0..self.text(works, i).len()).map(move |f| (i, f as u16))));
+        let rank = |place: &(u16, u16)| (self.text(works, place.0).gives_way(), place.0, place.1);
+        let name = |&(text, family): &(u16, u16)| self.text(works, text).name(family.into());
+        order.sort_unstable_by(|a, b| name(a).cmp(name(b)).then_with(|| rank(a).cmp(&rank(b))));
+        let mut losers = Vec::new();
+        for i in 1..order.len() {
+            if name(&order[i]) == name(&order[i - 1]) {
+                losers.push(order[i]);
+            }
+        }
+        for &(text, family) in &losers {
+            let message = "two collectors have a family of this name: the first one's is served";
+            if let Some(Some(work)) = works.get_mut(usize::from(text)) {
+                if work.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
+                    work.logged = Some(Instant::now());
+                    crate::log!(
+                        Error,
+                        message,
+                        name = String::from_utf8_lossy(work.text.name(family.into()))
+                    );
+                }
+                work.text.condemn();
+            }
+        }
+        order.retain(|place| !losers.contains(place));
+        self.order = order;
+        losers.len()
+    }
+
+    fn render(&mut self, works: &Works<'_>, gzip: bool) -> Bytes {
+        let mut compressor = if gzip { Some(self.gzip.take().unwrap_or_default()) } else { None };
+        let segments = self.order.iter().map(|&(text, family)| self.text(works, text).segment(family.into()));
+        let body = match &mut compressor {
+            Some(compressor) => compressor.compress(segments),
+            None => {
+                let mut body = Vec::with_capacity(segments.clone().map(<[u8]>::len).sum());
+                segments.for_each(|segment| body.extend_from_slice(segment));
+                body.into()
+            }
+        };
+        self.gzip = compressor.or(self.gzip.take());
+        body
+    }
+}
+
+/// A compressor whose state and output buffer last: a new state is 446 KB.
+struct Gzip {
+    deflate: Deflate,
+    out: Vec<u8>,
+    len: usize,
+}
+
+impl Default for Gzip {
+    fn default() -> Self {
+        // 16 more than the window's bits asks for gzip's header and trailer.
+        let config = DeflateConfig { level: 1, window_bits: 16 + 15, ..DeflateConfig::default() };
+        Gzip { deflate: Deflate::new_with_config(config), out: vec![0; 16 * 1024], len: 0 }
+    }
+}
+
+impl Gzip {
+    fn compress<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>) -> Bytes {
+        self.deflate.reset();
+        self.len = 0;
+        for part in parts {
+            self.put(part, DeflateFlush::NoFlush);
+        }
+        self.put(&[], DeflateFlush::Finish);
+        Bytes::copy_from_slice(&self.out[..self.len])
+    }
+
+    fn put(&mut self, mut input: &[u8], flush: DeflateFlush) {
+        loop {
+            if self.out.len() - self.len < 1024 {
+                self.out.resize(2 * self.out.len(), 0);
+            }
+            let (read, written) = (self.deflate.total_in(), self.deflate.total_out());
+            let status = self.deflate.compress(input, &mut self.out[self.len..], flush);
+            self.len += (self.deflate.total_out() - written) as usize;
+            input = &input[(self.deflate.total_in() - read) as usize..];
+            match status {
+                Ok(Status::StreamEnd) => return,
+                Ok(_) if flush == DeflateFlush::NoFlush && input.is_empty() => return,
+                Ok(_) => {}
+                Err(_) => unreachable!("the state is driven from here only, and always to its end"),
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A collector's panic is caught before it could leave anything half done behind a lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::own::Build;
+
+    /// Writes one family named after itself, after what `before` does.
+    struct Fake<F> {
+        family: &'static str,
+        before: F,
+    }
+
+    impl<F: FnMut() -> Result<(), Error> + Send> Collector for Fake<F> {
+        fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
+            (self.before)()?;
+            out.single(self.family, Kind::Gauge, "Fake.", 1u64);
+            Ok(())
+        }
+    }
+
+    type Named = (&'static str, Box<dyn Collector>);
+
+    fn fake(name: &'static str, before: impl FnMut() -> Result<(), Error> + Send + 'static) -> Named {
+        (name, Box::new(Fake { family: name, before }))
+    }
+
+    fn good(name: &'static str) -> Named {
+        fake(name, || Ok(()))
+    }
+
+    /// Blocks until something comes, each time.
+    fn blocked(name: &'static str) -> (Named, Sender<()>) {
+        let (release, wait): (Sender<()>, Receiver<()>) = channel();
+        (fake(name, move || wait.recv().map_err(|_| Error::Failed("released for good".into()))), release)
+    }
+
+    fn scraper(collectors: Vec<Named>) -> Scraper {
+        let build = Build { family: "x_build_info", version: "", revision: "", branch: "" };
+        Scraper::new(collectors, Own::new("x", build, false))
+    }
+
+    fn in_millis(millis: u64) -> Instant {
+        Instant::now() + Duration::from_millis(millis)
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn text(body: &Bytes) -> String {
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    /// The families of the fakes, and the collectors with success 1.
+    fn outcome(body: &Bytes) -> (Vec<String>, BTreeSet<String>) {
+        let text = text(body);
+        let families = text.lines().filter(|l| !l.starts_with('#') && !l.starts_with("x_"));
+        let families = families.map(|l| l.split([' ', '{']).next().unwrap().to_owned()).collect();
+        let prefix = "x_scrape_collector_success{collector=\"";
+        let good = text.lines().filter_map(|l| l.strip_prefix(prefix)?.strip_suffix("\"} 1"));
+        (families, good.map(str::to_owned).collect())
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn families_of_all_collectors_are_in_order_of_name() {
+        let two = ("zz", Box::new(Fake { family: "aa", before: || Ok(()) }) as Box<dyn Collector>);
+        let scraper = scraper(vec![good("b"), good("y"), two]);
+        runtime().block_on(async {
+            for _ in 0..2 {
+                let body = scraper.scrape(|_| true, false, in_millis(10_000)).await;
+                assert_eq!(
+                    outcome(&body),
+                    (vec!["aa".into(), "b".into(), "y".into()], set(&["b", "y", "zz"]))
+                );
+                let text = text(&body);
+                let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")).collect();
+                assert!(names.is_sorted() && names.len() == 6, "{names:?}");
+            }
+            let some = scraper.scrape(|name| name == "y", false, in_millis(10_000)).await;
+            assert_eq!(outcome(&some), (vec!["y".into()], set(&["y"])));
+        });
+    }
+
+    #[test]
+    fn a_collector_that_hangs_costs_itself_alone_and_recovers() {
+        let (hung, release) = blocked("m");
+        let scraper = scraper(vec![good("a"), hung, good("z")]);
+        runtime().block_on(async {
+            let start = Instant::now();
+            let first = scraper.scrape(|_| true, false, in_millis(600)).await;
+            assert_eq!(outcome(&first), (vec!["a".into(), "z".into()], set(&["a", "z"])));
+            assert!(start.elapsed() < Duration::from_secs(5));
+            for _ in 0..50 {
+                // Far from the deadline: whoever would wait for the hung one would take for ever.
+                let next = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+                assert_eq!(outcome(&next), (vec!["a".into(), "z".into()], set(&["a", "z"])));
+            }
+            release.send(()).unwrap();
+            while scraper.shared.slots[1].busy_until.load(Ordering::Acquire) != 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            release.send(()).unwrap();
+            let after = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+            assert_eq!(outcome(&after).1, set(&["a", "m", "z"]));
+        });
+    }
+
+    #[test]
+    fn several_that_hang_cost_a_thread_each_at_most() {
+        let (collectors, releases): (Vec<Named>, Vec<Sender<()>>) =
+            ["b", "c", "d"].into_iter().map(blocked).unzip();
+        let scraper = scraper(collectors.into_iter().chain([good("z")]).collect());
+        let workers = || Arc::strong_count(&scraper.shared) - 1;
+        runtime().block_on(async {
+            let first = scraper.scrape(|_| true, false, in_millis(1500)).await;
+            assert_eq!(outcome(&first).1, set(&["z"]));
+            for _ in 0..20 {
+                let next = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+                assert_eq!(outcome(&next).1, set(&["z"]));
+            }
+            assert!(workers() <= 5, "{} workers for four collectors", workers());
+        });
+        drop(releases);
+    }
+
+    #[test]
+    fn scrapes_that_come_together_share_one_run() {
+        let (slow, release) = blocked("slow");
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&runs);
+        let counted = fake("counted", move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        let scraper = scraper(vec![counted, slow]);
+        runtime().block_on(async {
+            let deadline = in_millis(600_000);
+            let scrapes = (0..40).map(|_| scraper.scrape(|_| true, false, deadline));
+            let mut scrapes: Vec<_> = scrapes.map(Box::pin).collect();
+            for scrape in &mut scrapes {
+                tokio::select! {
+                    biased;
+                    _ = scrape => panic!("the slow collector is still at it"),
+                    () = std::future::ready(()) => {}
+                }
+            }
+            release.send(()).unwrap();
+            for scrape in scrapes {
+                assert_eq!(outcome(&scrape.await).1, set(&["counted", "slow"]));
+            }
+        });
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_scrape_of_other_collectors_takes_a_result_that_is_on_its_way() {
+        let (slow, release) = blocked("slow");
+        let scraper = scraper(vec![good("a"), slow]);
+        runtime().block_on(async {
+            let mut first = Box::pin(scraper.scrape(|_| true, false, in_millis(600_000)));
+            tokio::select! {
+                _ = &mut first => panic!("the slow collector is still at it"),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+            let mut second = Box::pin(scraper.scrape(|name| name == "slow", false, in_millis(600_000)));
+            tokio::select! {
+                _ = &mut second => panic!("the slow collector is still at it"),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+            release.send(()).unwrap();
+            assert_eq!(outcome(&first.await).1, set(&["a", "slow"]));
+            assert_eq!(outcome(&second.await).1, set(&["slow"]), "one release serves both");
+        });
+    }
+
+    #[test]
+    fn errors_and_panics_are_success_0_and_nothing_else() {
+        let scraper = scraper(vec![
+            fake("absent", || Err(Error::NoData("not here".into()))),
+            fake("broken", || Err(Error::Failed("broken".into()))),
+            fake("panics", || panic!("on purpose")),
+            good("z"),
+        ]);
+        runtime().block_on(async {
+            for _ in 0..3 {
+                let body = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+                assert_eq!(outcome(&body), (vec!["z".into()], set(&["z"])));
+            }
+        });
+    }
+
+    #[test]
+    fn of_two_families_with_one_name_the_one_that_gives_way_is_left_out() {
+        struct Foreign;
+        impl Collector for Foreign {
+            fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
+                out.single("b", Kind::Gauge, "Not mine.", 99u64);
+                out.single("foreign_error", Kind::Gauge, "Whether.", 0u64);
+                out.give_way();
+                Ok(())
+            }
+        }
+        let scraper = scraper(vec![("a", Box::new(Foreign)), good("b")]);
+        runtime().block_on(async {
+            for _ in 0..2 {
+                let body = scraper.scrape(|_| true, false, in_millis(600_000)).await;
+                let text = text(&body);
+                assert!(
+                    text.contains("\nb 1\n")
+                        && !text.contains("b 99")
+                        && text.contains("\nforeign_error 1\n"),
+                    "{text}"
+                );
+                assert_eq!(text.matches("# TYPE b gauge").count(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn gzip_holds_the_same_text() {
+        let scraper = scraper(vec![good("a"), good("b")]);
+        runtime().block_on(async {
+            for _ in 0..3 {
+                let packed = scraper.scrape(|name| name == "a", true, in_millis(600_000)).await;
+                let mut inflate = zlib_rs::Inflate::new(true, 16 + 15);
+                let mut plain = vec![0; 1 << 20];
+                let status = inflate.decompress(&packed, &mut plain, zlib_rs::InflateFlush::Finish).unwrap();
+                assert_eq!(status, Status::StreamEnd);
+                plain.truncate(inflate.total_out() as usize);
+                assert_eq!(outcome(&plain.into()), (vec!["a".into()], set(&["a"])));
+            }
+        });
+    }
+
+    #[test]
+    fn gzip_of_more_than_its_buffer() {
+        let mut gzip = Gzip::default();
+        let mut state = 1u32;
+        let noise: Vec<u8> = (0..1 << 20)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .collect();
+        let packed = gzip.compress(noise.chunks(1000));
+        let mut plain = vec![0; noise.len() + 1];
+        let mut inflate = zlib_rs::Inflate::new(true, 16 + 15);
+        inflate.decompress(&packed, &mut plain, zlib_rs::InflateFlush::Finish).unwrap();
+        assert_eq!(&plain[..inflate.total_out() as usize], noise);
+    }
+}

@@ -244,14 +244,19 @@ impl Text {
         &self.bytes[samples..end]
     }
 
-    /// Marks the last sample, whose value is `0`, as the one that becomes `1` if a family of this text has to give way to another
-    /// collector's of the same name.
-    pub fn mark_verdict(&mut self) {
-        debug_assert!(self.bytes.ends_with(b" 0\n"));
+    /// Makes this text give way: where another collector has a family of the same name, this one's is left out, and the last sample
+    /// written, whose value is `0` or `1`, becomes `1` to tell of it.
+    pub fn give_way(&mut self) {
+        debug_assert!(self.bytes.ends_with(b" 0\n") || self.bytes.ends_with(b" 1\n"));
         self.verdict = Some(self.bytes.len() - 2);
     }
 
-    /// Sets the sample of [`mark_verdict`](Self::mark_verdict), if there is one, to `1`.
+    /// Whether [`give_way`](Self::give_way) was called.
+    pub fn gives_way(&self) -> bool {
+        self.verdict.is_some()
+    }
+
+    /// Sets the sample of [`give_way`](Self::give_way), if there is one, to `1`.
     pub fn condemn(&mut self) {
         if let Some(at) = self.verdict {
             self.bytes[at] = b'1';
@@ -572,6 +577,18 @@ mod tests {
             std::str::from_utf8(text.samples(0)).unwrap(),
             "x{name=\"1\"} 1\nx{name=\"10\"} 1\nx{name=\"a\"} 1\nx{name=\"a b\"} 1\nx{name=\"a!\"} 1\nx{name=\"b\"} 1\n"
         );
+    }
+
+    #[test]
+    fn a_text_that_gives_way_tells_of_it() {
+        let mut text = Text::new();
+        text.single("error", Kind::Gauge, "Whether.", 0u64);
+        text.give_way();
+        assert!(text.gives_way());
+        text.condemn();
+        assert_eq!(text.samples(0), b"error 1\n");
+        text.clear();
+        assert!(!text.gives_way());
     }
 
     #[test]

@@ -46,3 +46,31 @@ pub fn describe(errno: Errno) -> &'static str {
         _ => "unknown error",
     }
 }
+
+/// The listening sockets that systemd handed over, in the order of the socket unit; none if it handed none to this process.
+///
+/// Source: sd_listen_fds(3): descriptors from 3 on, as many as `LISTEN_FDS` says, for the process that `LISTEN_PID` names.
+#[allow(unsafe_code)]
+pub fn inherited_listeners() -> Vec<std::net::TcpListener> {
+    use std::os::fd::{BorrowedFd, FromRawFd, RawFd};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const FIRST: RawFd = 3;
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
+    if number("LISTEN_PID") != Some(std::process::id()) || TAKEN.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let count = number("LISTEN_FDS").and_then(|n| RawFd::try_from(n).ok()).unwrap_or(0).min(1024);
+    let mut listeners = Vec::new();
+    for raw in FIRST..FIRST + count {
+        // SAFETY: the borrow ends in this statement; a descriptor that is not open gives EBADF.
+        let open =
+            rustix::io::fcntl_setfd(unsafe { BorrowedFd::borrow_raw(raw) }, rustix::io::FdFlags::CLOEXEC);
+        if open.is_ok() {
+            // SAFETY: the caller of this process passed ownership on, and `TAKEN` has it taken once.
+            listeners.push(unsafe { std::net::TcpListener::from_raw_fd(raw) });
+        }
+    }
+    listeners
+}

@@ -1,15 +1,53 @@
 //! Machine metrics for Prometheus: a drop-in for node_exporter on Linux.
+//!
+//! One file per collector in [`collectors`]; everything else is the `exporter` crate's.
+
+use exporter::app::Product;
+use exporter::own::Build;
+use exporter::{FlagError, Flags};
 
 pub mod collectors;
 mod paths;
 #[cfg(test)]
 mod testing;
 
+/// This exporter.
+pub const PRODUCT: Product = Product {
+    name: "node_exporter",
+    title: "Node Exporter",
+    about: "Metrics of this machine for Prometheus.",
+    build: Build {
+        family: "node_exporter_build_info",
+        version: env!("CARGO_PKG_VERSION"),
+        revision: match option_env!("BUILD_REVISION") {
+            Some(revision) => revision,
+            None => "",
+        },
+        branch: match option_env!("BUILD_BRANCH") {
+            Some(branch) => branch,
+            None => "",
+        },
+    },
+    namespace: "node",
+    listen: &[":9100"],
+    flags: paths::FLAGS,
+    check,
+    entries: collectors::ALL,
+    lacking: collectors::LACKING,
+};
+
+fn check(flags: &Flags) -> Result<(), FlagError> {
+    for name in ["path.procfs", "path.sysfs", "path.rootfs"] {
+        if !std::path::Path::new(flags.text(name)).is_dir() {
+            return Err(flags.error(name, "is no directory: give the place where it is mounted"));
+        }
+    }
+    Ok(())
+}
+
 /// Placeholder until main exists.
 #[doc(hidden)]
-pub fn flags_for_example(args: &[String]) -> exporter::Flags {
-    let all: Vec<exporter::Flag> =
-        paths::FLAGS.iter().chain(collectors::ALL.iter().flat_map(|e| e.flags)).copied().collect();
+pub fn flags_for_example(args: &[String]) -> Flags {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    exporter::Flags::for_test(&all, &args)
+    Flags::for_test(&PRODUCT.all_flags(), &args)
 }

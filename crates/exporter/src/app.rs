@@ -1,0 +1,290 @@
+//! A whole exporter: from the command line to the last answer. `main.rs` of each exporter calls [`main`] with its [`Product`].
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::collector::{Collector, Entry};
+use crate::flags::{Asked, Flag, FlagError, Flags, Program};
+use crate::own::{Build, Own};
+use crate::scrape::Scraper;
+use crate::web::listen::Address;
+use crate::web::{self, Site};
+
+/// What makes one exporter differ from another.
+pub struct Product {
+    /// The name in messages and in `--help`, as the original's.
+    pub name: &'static str,
+    /// The heading of the landing page.
+    pub title: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// The build.
+    pub build: Build,
+    /// Begins the names of the collectors' success and duration.
+    pub namespace: &'static str,
+    /// Where it listens if no flag says so.
+    pub listen: &'static [&'static str],
+    /// Flags of its own, beside those of the collectors.
+    pub flags: &'static [Flag],
+    /// Checks its own flags before collectors are made.
+    pub check: fn(&Flags) -> Result<(), FlagError>,
+    /// Its collectors.
+    pub entries: &'static [Entry],
+    /// Collectors of the original that are not here: switching one off is taken, switching one on is refused.
+    pub lacking: &'static [&'static str],
+}
+
+/// The only subcommand.
+const HEALTHCHECK: &str = "healthcheck";
+
+/// The most connections at once; fewer if the limit on descriptors is low.
+const CONNECTIONS: u64 = 512;
+
+const FLAGS: &[Flag] = &[
+    Flag::switch("collector.disable-defaults", false, "Switch off every collector that no flag switches on."),
+    Flag::number(
+        "runtime.gomaxprocs",
+        1,
+        "Taken and ignored: collectors run on one thread, and on another beside a slow one.",
+    )
+    .env("GOMAXPROCS"),
+];
+
+impl Product {
+    /// Every flag: the product's, the shared ones, and a switch for each collector followed by the collector's own.
+    pub fn all_flags(&self) -> Vec<Flag> {
+        let listen = "Where to listen: :port, host:port or [IPv6]:port.";
+        let mut flags = vec![Flag::list_or("web.listen-address", self.listen, listen)];
+        flags.extend_from_slice(web::FLAGS);
+        flags.extend_from_slice(crate::log::FLAGS);
+        flags.extend_from_slice(FLAGS);
+        flags.extend_from_slice(self.flags);
+        for entry in self.entries {
+            flags.push(Flag::switch(switch_name(entry.name), entry.on, entry.help));
+            flags.extend_from_slice(entry.flags);
+        }
+        flags.extend(self.lacking.iter().map(|name| Flag::switch(switch_name(name), false, "").hidden()));
+        flags
+    }
+
+    fn program(&self) -> Program {
+        let Build { version, revision, branch, .. } = self.build;
+        let version = format!("{}, version {version} (branch: {branch}, revision: {revision})", self.name);
+        Program {
+            name: self.name,
+            about: self.about,
+            version: version.leak(),
+            commands: &[(
+                HEALTHCHECK,
+                "Ask the exporter that listens here whether it serves, and exit with 0 if so.",
+            )],
+        }
+    }
+
+    fn site(&self, flags: &Flags) -> Result<Site, FlagError> {
+        (self.check)(flags)?;
+        let path = flags.text("web.telemetry-path");
+        if !path.starts_with('/') {
+            return Err(flags.error("web.telemetry-path", "must begin with /"));
+        }
+        if !flags.text("web.config.file").is_empty() {
+            return Err(flags.error(
+                "web.config.file",
+                "is not supported yet: put a proxy in front for TLS and passwords",
+            ));
+        }
+        for name in self.lacking {
+            let switch = switch_name(name);
+            if flags.switch(switch) {
+                return Err(flags.error(switch, "this collector is not available here: leave the flag out"));
+            }
+        }
+        let mut collectors: Vec<(&'static str, Box<dyn Collector>)> = Vec::new();
+        for entry in self.entries {
+            let switch = switch_name(entry.name);
+            let by_default = !flags.switch("collector.disable-defaults");
+            if flags.switch(switch) && (by_default || flags.is_given(switch)) {
+                collectors.push((entry.name, (entry.new)(flags)?));
+            }
+        }
+        let own = Own::new(self.namespace, self.build, !flags.switch("web.disable-exporter-metrics"));
+        Ok(Site {
+            scraper: Scraper::new(collectors, own),
+            known: self.entries.iter().map(|entry| entry.name).chain(self.lacking.iter().copied()).collect(),
+            metrics_path: path.to_owned(),
+            max_requests: flags.number("web.max-requests"),
+            landing: self.landing(path).into(),
+            patience: web::Patience::default(),
+        })
+    }
+
+    fn landing(&self, path: &str) -> String {
+        let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+        include_str!("web/landing.html")
+            .replace("{title}", &escape(self.title))
+            .replace("{about}", &escape(self.about))
+            .replace("{version}", &escape(self.build.version))
+            .replace("{metrics}", &escape(path))
+    }
+}
+
+/// `collector.<name>`. Flags live as long as the process, so their names may.
+fn switch_name(name: &str) -> &'static str {
+    format!("collector.{name}").leak()
+}
+
+/// Runs the exporter until it is told to stop.
+pub fn main(product: &Product) -> ExitCode {
+    let args: Result<Vec<String>, _> =
+        std::env::args_os().skip(1).map(std::ffi::OsString::into_string).collect();
+    let asked = args
+        .map_err(|arg| FlagError::new(format!("{}: arguments must be UTF-8", arg.display())))
+        .and_then(|args| Flags::parse(&product.program(), &product.all_flags(), &args));
+    match asked {
+        Ok(Asked::Print(text)) => {
+            // A closed pipe behind --help is no failure.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Asked::Run(flags)) if flags.command == Some(HEALTHCHECK) => healthcheck(product, &flags),
+        Ok(Asked::Run(flags)) => {
+            crate::log::init(&flags);
+            match product.site(&flags) {
+                Ok(site) => run(product, &flags, site),
+                Err(error) => usage(product, &error),
+            }
+        }
+        Err(error) => usage(product, &error),
+    }
+}
+
+fn usage(product: &Product, error: &FlagError) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{}: error: {error}, try --help", product.name);
+    ExitCode::FAILURE
+}
+
+fn run(product: &Product, flags: &Flags, site: Site) -> ExitCode {
+    crate::log!(
+        Info,
+        &format!("Starting {}", product.name),
+        version = product.build.version,
+        revision = product.build.revision
+    );
+    for warning in flags.warnings() {
+        crate::log!(Warn, warning);
+    }
+    if rustix::process::geteuid().is_root() {
+        crate::log!(Warn, "Running as root, which is not needed: use an account without privileges");
+    }
+    let names: Vec<&str> = site.scraper.names().collect();
+    crate::log!(Info, "Enabled collectors", collectors = names.join(","));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fatal("cannot start the event loop", &error),
+    };
+    let connections = raise_descriptor_limit();
+    runtime.block_on(async {
+        let listeners = match listeners(flags) {
+            Ok(listeners) => listeners,
+            Err((address, error)) => return fatal(&format!("cannot listen on {address}"), &error),
+        };
+        for listener in &listeners {
+            if let Ok(address) = listener.local_addr() {
+                crate::log!(Info, "Listening on", address = address);
+            }
+        }
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            wait_for_stop().await;
+            // Nobody listens any more if the server has ended by itself.
+            let _ = stop.send(true);
+        });
+        web::serve(Arc::new(site), listeners, connections, stopped).await;
+        crate::log!(Info, "Stopped");
+        ExitCode::SUCCESS
+    })
+}
+
+fn fatal(what: &str, error: &std::io::Error) -> ExitCode {
+    crate::log!(Error, what, err = error);
+    ExitCode::FAILURE
+}
+
+/// SIGTERM and SIGINT stop; SIGHUP, which some unit files send to reload, does nothing.
+async fn wait_for_stop() {
+    let (Ok(mut term), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        // Without handlers the signals end the process, which is what they ask for.
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+fn listeners(flags: &Flags) -> Result<Vec<tokio::net::TcpListener>, (String, std::io::Error)> {
+    let mut sockets = Vec::new();
+    if flags.switch("web.systemd-socket") {
+        sockets = hostfs::sys::inherited_listeners();
+        if sockets.is_empty() {
+            let why = "no socket was handed over: start it from a systemd socket unit";
+            return Err(("--web.systemd-socket".to_owned(), std::io::Error::other(why)));
+        }
+    } else {
+        for text in flags.list("web.listen-address") {
+            let failed = |error| (text.clone(), error);
+            let address = Address::parse(text).map_err(|why| failed(std::io::Error::other(why)))?;
+            sockets.push(address.listen().map_err(failed)?);
+        }
+    }
+    let to_async = |socket: std::net::TcpListener| {
+        socket.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(socket))
+    };
+    sockets.into_iter().map(to_async).collect::<Result<_, _>>().map_err(|error| ("socket".to_owned(), error))
+}
+
+/// Raises the soft limit on descriptors to the hard one, as Go programs do, and returns how many connections fit beside the
+/// files that stay open.
+fn raise_descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused or not, what counts is the limit that is there afterwards.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from((most / 2).clamp(1, CONNECTIONS)).unwrap_or(1)
+}
+
+/// Asks `/-/healthy` of the first listen address.
+fn healthcheck(product: &Product, flags: &Flags) -> ExitCode {
+    let address = &flags.list("web.listen-address")[0];
+    let failed = |why: &dyn std::fmt::Display| {
+        let _ = writeln!(std::io::stderr(), "{} {HEALTHCHECK}: {address}: {why}", product.name);
+        ExitCode::FAILURE
+    };
+    let timeout = Some(Duration::from_secs(5));
+    let ask = || -> std::io::Result<String> {
+        let target = Address::parse(address).map_err(std::io::Error::other)?.reach()?;
+        let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(5))?;
+        stream.set_read_timeout(timeout)?;
+        stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(4096).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    match ask() {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => ExitCode::SUCCESS,
+        Ok(answer) => failed(&format!("answered {:?}", answer.lines().next().unwrap_or_default())),
+        Err(error) => failed(&error),
+    }
+}
