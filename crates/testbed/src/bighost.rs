@@ -73,7 +73,7 @@ fn cpus(tree: &mut Tree) {
         "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error  \
          expect_new expect_create expect_delete search_restart\n",
     );
-    let mask = vec!["ffffffff"; CPUS / 32].join(",");
+    let mask = ["ffffffff"; CPUS / 32].join(",");
     for cpu in 0..CPUS {
         write!(stat, "\ncpu{cpu}").unwrap();
         for mode in 0..10 {

@@ -310,7 +310,7 @@ pub struct Meant {
 }
 
 /// Splits off the differences that are meant; the second list holds the entries of `meant` that nothing needed.
-pub fn without_meant<'m>(found: Vec<Difference>, meant: &'m [Meant]) -> (Vec<Difference>, Vec<&'m Meant>) {
+pub fn without_meant(found: Vec<Difference>, meant: &[Meant]) -> (Vec<Difference>, Vec<&Meant>) {
     let mut used = vec![false; meant.len()];
     let mut rest = Vec::new();
     for difference in found {

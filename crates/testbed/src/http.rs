@@ -94,7 +94,7 @@ impl Client {
                 }
             }
         }
-        match response.header("content-length").map(|length| length.parse()) {
+        match response.header("content-length").map(str::parse) {
             Some(length) => self.read(length.expect("Content-Length is a number"), &mut response.body),
             None => drop(self.stream.read_to_end(&mut response.body).expect("the body")),
         }
