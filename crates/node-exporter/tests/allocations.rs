@@ -34,9 +34,13 @@ impl Counting {
                 COUNTS.store(false, Relaxed);
                 let trace = Backtrace::force_capture().to_string();
                 let lines: Vec<&str> = trace.lines().collect();
-                let ours = |line: &str| ["node_exporter::", "hostfs::", "exporter::"].iter().any(|c| line.contains(c));
+                let ours = |line: &str| {
+                    ["node_exporter::", "hostfs::", "exporter::"].iter().any(|c| line.contains(c))
+                };
                 eprintln!("    {size} bytes by");
-                for pair in lines.windows(2).filter(|pair| ours(pair[0]) && !pair[0].contains("Collector>")).take(4) {
+                for pair in
+                    lines.windows(2).filter(|pair| ours(pair[0]) && !pair[0].contains("Collector>")).take(4)
+                {
                     eprintln!("    {} {}", pair[0].trim(), pair[1].trim());
                 }
                 COUNTS.store(true, Relaxed);
@@ -81,7 +85,9 @@ fn a_warm_collector_allocates_nothing() {
     over("this machine", &[], &mut failed);
     let vm = Host::new(tree::vm());
     let big = Host::new(&bighost::tree());
-    for (name, host, args) in [("the small machine", &vm, recorded::vm_args()), ("the big machine", &big, recorded::big_args())] {
+    for (name, host, args) in
+        [("the small machine", &vm, recorded::vm_args()), ("the big machine", &big, recorded::big_args())]
+    {
         std::env::set_current_dir(host.path("")).unwrap();
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         over(name, &args, &mut failed);
@@ -89,7 +95,11 @@ fn a_warm_collector_allocates_nothing() {
     let fixtures = shared::node_tree().map(|tree| tree.unpacked());
     if let Some(dir) = &fixtures {
         std::env::set_current_dir(dir.path()).unwrap();
-        over("the fixtures", &without_lacking(&args_of(&dir.path().join("node/reference.args"))), &mut failed);
+        over(
+            "the fixtures",
+            &without_lacking(&args_of(&dir.path().join("node/reference.args"))),
+            &mut failed,
+        );
     } else {
         shared::skipped("allocations over the reference's fixtures", "there is no ../shared");
     }

@@ -50,7 +50,8 @@ fn fixtures() -> Option<tempfile::TempDir> {
 /// The command lines: the reference's, and each case's that has a collector of ours.
 fn cases(node: &Path) -> Vec<(String, Vec<String>)> {
     let mut cases = vec![("reference".to_owned(), args_of(&node.join("reference.args")))];
-    let mut files: Vec<_> = std::fs::read_dir(node.join("cases")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(node.join("cases")).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
     for path in files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "args")) {
         let args = args_of(path);
@@ -74,7 +75,8 @@ fn over_the_reference_s_fixtures_every_line_is_as_expected() {
     let mut wrong = Vec::new();
     let (mut compared, mut lines) = (0, 0);
     for (case, args) in cases(&node) {
-        let file = if case == "reference" { "expected.prom".to_owned() } else { format!("cases/{case}.prom") };
+        let file =
+            if case == "reference" { "expected.prom".to_owned() } else { format!("cases/{case}.prom") };
         let expected = parsed(&std::fs::read_to_string(node.join(file)).unwrap());
         let keeps = |family: &str, sample: Option<&str>| {
             is_ours(&families, family, sample) && !sample.is_some_and(is_ignored)

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use common::{MEANT, binary, is_ours, original, parsed};
-use testbed::exposition::{Difference, Exposition, Meant, What, assert_none, differences, name, split, without_meant};
+use testbed::exposition::{
+    Difference, Exposition, Meant, What, assert_none, differences, name, split, without_meant,
+};
 use testbed::process::Exporter;
 use testbed::recorded::is_of_the_run;
 use testbed::shared;
@@ -94,7 +96,10 @@ fn every_series_of_the_original_is_there_with_a_value_that_fits() {
 }
 
 fn values(all: &Exposition) -> HashMap<&str, f64> {
-    all.samples().map(|sample| split(sample)).map(|(series, value)| (series, value.parse().unwrap())).collect()
+    all.samples()
+        .map(|sample| split(sample))
+        .map(|(series, value)| (series, value.parse().unwrap()))
+        .collect()
 }
 
 /// Everything but values, with the versions that a program tells of itself left out.

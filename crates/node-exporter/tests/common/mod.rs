@@ -14,7 +14,8 @@ use testbed::{recorded, shared};
 
 /// The exporter under test: `NODE_EXPORTER_BIN`, or the one that cargo built for this test.
 pub fn binary() -> PathBuf {
-    std::env::var_os("NODE_EXPORTER_BIN").map_or_else(|| env!("CARGO_BIN_EXE_node-exporter").into(), PathBuf::from)
+    std::env::var_os("NODE_EXPORTER_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_node-exporter").into(), PathBuf::from)
 }
 
 /// The arguments of a file, one a line.
@@ -36,7 +37,8 @@ pub fn without_lacking(args: &[String]) -> Vec<String> {
 /// Whether a family or sample of the original is one that this exporter should have.
 pub fn is_ours(families: &HashMap<String, Vec<String>>, family: &str, sample: Option<&str>) -> bool {
     let lacking = |collectors: &Vec<String>| collectors.iter().all(|c| LACKING.contains(&c.as_str()));
-    !families.get(family).is_some_and(lacking) && !sample.is_some_and(|sample| recorded::is_about(sample, LACKING))
+    !families.get(family).is_some_and(lacking)
+        && !sample.is_some_and(|sample| recorded::is_about(sample, LACKING))
 }
 
 /// The names of all collectors.
