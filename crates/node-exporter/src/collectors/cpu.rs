@@ -115,7 +115,7 @@ impl Collector for Cpu {
         let info = self.info.as_mut().map_or(Ok(()), Info::update);
 
         if let Some(info) = &mut self.info
-            && info.processors.first().is_some()
+            && !info.processors.is_empty()
         {
             info.write(out);
         }
