@@ -110,6 +110,10 @@ impl FibreChannel {
                     *value = statistics.attribute(attribute, &mut self.buf)?.and_then(counter);
                 }
             }
+            let is_blank = host.labels.iter().all(|label| label.is_empty());
+            if is_blank && class.dir(name)?.is_none() {
+                continue;
+            }
             self.hosts.push(host);
         }
         Ok(())
