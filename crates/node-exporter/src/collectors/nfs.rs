@@ -169,7 +169,7 @@ impl Requests {
         let calls = &mut self.calls[self.starts[version]..self.starts[version + 1]];
         let count = usize::try_from(fields.next_u64()?).ok()?;
         let mut found = 0;
-        while let Some(field) = fields.next() {
+        for field in fields {
             let value = scan::unsigned(field)?;
             if let Some(calls) = calls.get_mut(found) {
                 *calls = value;
