@@ -293,6 +293,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_cut_has_no_wrong_value() {
+        let whole = format!(
+            "{HEAD}proc2 18{}\nproc3 22{}\nproc4 48{}\n",
+            " 12".repeat(18),
+            " 34".repeat(22),
+            " 56".repeat(48)
+        );
+        let tree = Tree::new(&[("proc/net/rpc/nfs", &whole)]);
+        let expected = tree.samples(&ENTRY, &[]);
+        for cut in 0..whole.len() {
+            tree.write("proc/net/rpc/nfs", &whole[..cut]);
+            let (samples, _) = tree.collect(&ENTRY, &[]);
+            for sample in samples.lines() {
+                assert!(expected.lines().any(|line| line == sample), "cut at {cut}: {sample}");
+            }
+        }
+    }
+
+    #[test]
     fn a_damaged_file_fails() {
         for text in [
             "",
