@@ -7,7 +7,6 @@
 //! that look the same once they are valid UTF-8 are one series. Of mounts that share all labels the last one counts: it is on top.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,16 +62,12 @@ pub(crate) const ENTRY: Entry = Entry {
     new: |flags| Ok(Box::new(Filesystem::new(flags, Box::new(disk::statfs))?)),
 };
 
-/// The longest mount table that is read, in bytes: some 80,000 mounts, or fewer overlays with long options.
-const TABLE_CAP: usize = 16 << 20;
-
 /// The time kept back at the deadline for writing what there is.
 const MARGIN: Duration = Duration::from_millis(250);
 
 struct Filesystem {
-    mount_tables: [PathBuf; 2],
-    /// `--path.rootfs` without slashes at its end.
-    rootfs: Vec<u8>,
+    table: mounts::Table,
+    rootfs: RootFs,
     points: Filter,
     types: Filter,
     point_passes: Memo,
@@ -117,15 +112,10 @@ struct Mount {
 
 impl Filesystem {
     fn new(flags: &Flags, statfs: Statfs) -> Result<Self, FlagError> {
-        let proc = paths::proc(flags);
-        let mut rootfs = paths::rootfs(flags).path().as_os_str().as_encoded_bytes().to_vec();
-        while rootfs.ends_with(b"/") {
-            rootfs.pop();
-        }
         let workers = usize::try_from(flags.number(STAT_WORKERS)).unwrap_or(usize::MAX);
         Ok(Filesystem {
-            mount_tables: [proc.join("1/mountinfo"), proc.join("self/mountinfo")],
-            rootfs,
+            table: mounts::Table::new(&paths::proc(flags)),
+            rootfs: RootFs::new(flags),
             points: Filter::either(flags, POINTS_INCLUDE, POINTS_EXCLUDE)?,
             types: Filter::either(flags, TYPES_INCLUDE, TYPES_EXCLUDE)?,
             point_passes: Memo::default(),
@@ -135,18 +125,6 @@ impl Filesystem {
             known: Known::default(),
             outcomes: Vec::new(),
         })
-    }
-
-    /// Reads the mount table of process 1, or our own where that one is hidden.
-    fn read(&mut self) -> hostfs::Result<()> {
-        let [first, own] = &self.mount_tables;
-        match hostfs::read_with_cap(first, TABLE_CAP, &mut self.buf) {
-            Err(error) if error.is_gone() || matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM)) => {
-                hostfs::read_with_cap(own, TABLE_CAP, &mut self.buf)?
-            }
-            other => other?,
-        };
-        Ok(())
     }
 
     /// Sees to it that `known` is what the mount table in `buf` comes to.
@@ -175,7 +153,7 @@ impl Filesystem {
             };
             point.clear();
             point.extend(mounts::unescape(mount.point));
-            let point = below(rootfs, point);
+            let point = rootfs.below(point);
             fstype.clear();
             fstype.extend(mounts::unescape(mount.fstype));
             if !point_passes.check(point, |point| points.passes(point))
@@ -184,7 +162,7 @@ impl Filesystem {
                 continue;
             }
             let target = Target {
-                path: table.texts.push_all(rootfs.iter().chain(point).chain(b"\0").copied()),
+                path: rootfs.path(point, &mut table.texts),
                 id: mount.id,
                 source: mounts::unescape_into(mount.source, &mut table.texts),
                 device: (mount.major, mount.minor),
@@ -317,9 +295,9 @@ const SIZES: [Size; 6] = [
 
 impl Collector for Filesystem {
     fn collect(&mut self, out: &mut Text, deadline: Instant) -> Result<(), Error> {
-        self.read()?;
+        self.table.read(&mut self.buf)?;
         self.learn();
-        let malformed = |expected| Error::from(hostfs::Error::malformed(&self.mount_tables[0], expected));
+        let malformed = |expected| Error::from(hostfs::Error::malformed(self.table.path(), expected));
         if self.known.lines == 0 {
             return Err(malformed("a table of mounts"));
         }
@@ -344,17 +322,38 @@ fn error(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// The mount point as seen from `rootfs`, if it is there or below.
-fn below<'a>(rootfs: &[u8], point: &'a [u8]) -> &'a [u8] {
-    match point.strip_prefix(rootfs) {
-        Some(b"") => b"/",
-        Some(rest @ [b'/', ..]) => rest,
-        _ => point,
+/// `--path.rootfs`: where the mount points are, as seen from here.
+pub(super) struct RootFs {
+    /// Without slashes at its end.
+    path: Vec<u8>,
+}
+
+impl RootFs {
+    pub(super) fn new(flags: &Flags) -> Self {
+        let mut path = paths::rootfs(flags).path().as_os_str().as_encoded_bytes().to_vec();
+        while path.ends_with(b"/") {
+            path.pop();
+        }
+        RootFs { path }
+    }
+
+    /// The mount point without the root, if it is there or below; this is how it is told.
+    pub(super) fn below<'a>(&self, point: &'a [u8]) -> &'a [u8] {
+        match point.strip_prefix(&self.path[..]) {
+            Some(b"") => b"/",
+            Some(rest @ [b'/', ..]) => rest,
+            _ => point,
+        }
+    }
+
+    /// The path of a mount point without the root, with a NUL at its end.
+    pub(super) fn path(&self, below: &[u8], texts: &mut Arena) -> Span {
+        texts.push_all(self.path.iter().chain(below).chain(b"\0").copied())
     }
 }
 
 /// Whether a server or a daemon has to answer for the filesystem, by its type or by the form of its source.
-fn is_remote(fstype: &[u8], source: &[u8]) -> bool {
+pub(super) fn is_remote(fstype: &[u8], source: &[u8]) -> bool {
     const TYPES: [&[u8]; 14] = [
         b"fuse",
         b"nfs",
