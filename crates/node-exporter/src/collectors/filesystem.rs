@@ -14,7 +14,7 @@ use exporter::filter::{Filter, Memo};
 use exporter::text::{Label, LabelValue};
 use exporter::{Collector, Entry, Error, Flag, FlagError, Flags, Kind, Text};
 use hostfs::sys::disk::{self, Space};
-use hostfs::{Arena, Buf, Errno, Span, mounts, sys};
+use hostfs::{Arena, Buf, Span, mounts, sys};
 
 use crate::paths;
 use helpers::{Helpers, Outcome, Statfs, Table, Target};
@@ -64,6 +64,9 @@ pub(crate) const ENTRY: Entry = Entry {
 
 /// The time kept back at the deadline for writing what there is.
 const MARGIN: Duration = Duration::from_millis(250);
+
+/// The time that mounts have to answer, whatever the deadline.
+const LEAST: Duration = Duration::from_millis(50);
 
 struct Filesystem {
     table: mounts::Table,
@@ -303,7 +306,8 @@ impl Collector for Filesystem {
         }
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
-        let limit = now + left.saturating_sub(MARGIN.min(left / 4));
+        // However late it is, mounts that were not asked must not look as if they hung.
+        let limit = now + left.saturating_sub(MARGIN.min(left / 4)).max(LEAST);
         self.helpers
             .ask(&self.known.table, limit, &mut self.outcomes)
             .map_err(|error| Error::Failed(format!("no thread for statfs: {error}")))?;
@@ -403,6 +407,8 @@ fn info_key<'a>(texts: &'a Arena, mount: &Mount) -> [&'a [u8]; 4] {
 #[cfg(test)]
 mod tests {
     use std::ffi::CStr;
+
+    use hostfs::Errno;
 
     use super::*;
     use crate::testing::{Tree, collect};
