@@ -40,7 +40,8 @@ pub fn statfs(path: &CStr) -> Result<Space, Errno> {
         }
     };
     Ok(Space {
-        block_size: u64::try_from(found.f_bsize).unwrap_or(0),
+        // Signed on some machines, unsigned on others, and small on all.
+        block_size: found.f_bsize as u64,
         blocks: found.f_blocks,
         free: found.f_bfree,
         available: found.f_bavail,

@@ -25,6 +25,7 @@ const PER_DEVICE: usize = 2;
 /// After how long more helpers join, at most.
 const STALL: Duration = Duration::from_millis(100);
 
+/// In bytes. A call needs a fraction of it.
 const STACK: usize = 64 << 10;
 
 /// The mounts that a round asks. Kept from scrape to scrape while the mount table stays the same.
