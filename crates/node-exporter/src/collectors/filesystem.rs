@@ -14,7 +14,7 @@ use exporter::filter::{Filter, Memo};
 use exporter::text::{Label, LabelValue};
 use exporter::{Collector, Entry, Error, Flag, FlagError, Flags, Kind, Text};
 use hostfs::sys::disk::{self, Space};
-use hostfs::{Arena, Buf, Errno, Span, mounts, sys};
+use hostfs::{Arena, Buf, Span, mounts, sys};
 
 use crate::paths;
 use helpers::{Helpers, Outcome, Statfs, Table, Target};
@@ -64,6 +64,12 @@ pub(crate) const ENTRY: Entry = Entry {
 
 /// The time kept back at the deadline for writing what there is.
 const MARGIN: Duration = Duration::from_millis(250);
+
+/// The time that mounts have to answer, whatever the deadline.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// The longest wait for a mount that makes sense; the deadline comes first anyway.
+const LONGEST: Duration = Duration::from_secs(86_400);
 
 struct Filesystem {
     table: mounts::Table,
@@ -120,7 +126,11 @@ impl Filesystem {
             types: Filter::either(flags, TYPES_INCLUDE, TYPES_EXCLUDE)?,
             point_passes: Memo::default(),
             type_passes: Memo::default(),
-            helpers: Helpers::new(workers.clamp(helpers::MOST, 1024), flags.duration(MOUNT_TIMEOUT)?, statfs),
+            helpers: Helpers::new(
+                workers.clamp(helpers::MOST, 1024),
+                flags.duration(MOUNT_TIMEOUT)?.min(LONGEST),
+                statfs,
+            ),
             buf: Buf::new(),
             known: Known::default(),
             outcomes: Vec::new(),
@@ -303,7 +313,8 @@ impl Collector for Filesystem {
         }
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
-        let limit = now + left.saturating_sub(MARGIN.min(left / 4));
+        // However late it is, mounts that were not asked must not look as if they hung.
+        let limit = now + left.saturating_sub(MARGIN.min(left / 4)).max(LEAST);
         self.helpers
             .ask(&self.known.table, limit, &mut self.outcomes)
             .map_err(|error| Error::Failed(format!("no thread for statfs: {error}")))?;
@@ -403,6 +414,8 @@ fn info_key<'a>(texts: &'a Arena, mount: &Mount) -> [&'a [u8]; 4] {
 #[cfg(test)]
 mod tests {
     use std::ffi::CStr;
+
+    use hostfs::Errno;
 
     use super::*;
     use crate::testing::{Tree, collect};
@@ -623,6 +636,18 @@ node_filesystem_mount_info{device="my disk",major="0",minor="26",mountpoint="/da
         let tree = Tree::new(&[("proc/1/mountinfo", &table)]);
         let (samples, error) = collect(&mut filesystem(&tree, &[], space));
         assert_eq!((samples.lines().count(), error), (2000 * 9, None));
+    }
+
+    #[test]
+    fn a_timeout_of_centuries_is_taken() {
+        let tree = Tree::new(&[("proc/1/mountinfo", TABLE)]);
+        let args = ["--collector.filesystem.mount-timeout=4000000000000000h"];
+        // Slow enough for the caller to look how long it has waited.
+        let mut filesystem = filesystem(&tree, &args, |path| {
+            std::thread::sleep(Duration::from_millis(150));
+            space(path)
+        });
+        assert!(collect(&mut filesystem).0.contains("node_filesystem_size_bytes"));
     }
 
     #[test]

@@ -131,7 +131,8 @@ fn parse(bytes: &[u8], texts: &mut Arena, arrays: &mut Vec<Array>) -> Option<()>
     }
     arrays.sort_unstable_by(|a, b| texts[a.name].cmp(&texts[b.name]));
     arrays.dedup_by(|a, b| texts[a.name] == texts[b.name]);
-    has_personalities.then_some(())
+    // Without arrays, Linux 6.7 and 6.8 write nothing at all.
+    (has_personalities || bytes.is_empty()).then_some(())
 }
 
 /// The line of an array, and the one below it.
@@ -333,6 +334,15 @@ mod tests {
     }
 
     #[test]
+    fn cut_anywhere_it_neither_panics_nor_counts_wrong() {
+        let whole = "md0 : active raid6 sda1[0] sdb1[1](F) sdc1[2](S)\n      195310144 blocks super 1.2 [12/11] [U_]\n";
+        for end in 0..whole.len() {
+            assert!(parsed(&whole[..end]).is_none_or(|arrays| arrays.is_empty()), "{}", &whole[..end]);
+        }
+        assert_eq!(parsed(whole).unwrap(), ["md0 12 11 1 1 195310144 195310144 active"]);
+    }
+
+    #[test]
     fn arrays_are_in_order_and_once() {
         let array = |name: &str| format!("{name} : active raid1 a[0]\n 1 blocks [1/1] [U]\n\n");
         let text = array("md2") + &array("md10") + &array("md2") + "unused devices: <none>\n";
@@ -351,7 +361,8 @@ mod tests {
         ] {
             assert_eq!(parsed(bad), None, "{bad:?}");
         }
-        for bad in ["", "\n", "md0 : active raid1 sda[0]\n 1 blocks [1/1] [U]\n"] {
+        assert_eq!(Tree::new(&[("proc/mdstat", "")]).samples(&ENTRY, &[]), "");
+        for bad in ["\n", "md0 : active raid1 sda[0]\n 1 blocks [1/1] [U]\n"] {
             let tree = Tree::new(&[("proc/mdstat", bad)]);
             assert!(matches!(tree.collect(&ENTRY, &[]).1, Some(Error::Failed(_))), "{bad:?}");
         }
