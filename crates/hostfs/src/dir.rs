@@ -134,6 +134,28 @@ impl Dir {
         path_of(&self.fd)
     }
 
+    /// As [`path`](Self::path), into a buffer that is kept: for collectors that name a device by where it is, each scrape.
+    ///
+    /// The buffer is left empty if the directory has been removed, or if this process has no `/proc`.
+    pub fn path_into(&self, path: &mut Vec<u8>) {
+        use std::io::Write;
+        const MOST: usize = 4096;
+        path.clear();
+        path.reserve(MOST);
+        let mut name = [0u8; 32];
+        let mut rest = &mut name[..];
+        if write!(rest, "/proc/self/fd/{}", self.fd.as_raw_fd()).is_err() {
+            return;
+        }
+        let left = rest.len();
+        let name = &name[..name.len() - left];
+        if rustix::fs::readlinkat_raw(rustix::fs::CWD, name, rustix::buffer::spare_capacity(path)).is_err()
+            || path.ends_with(b" (deleted)")
+        {
+            path.clear();
+        }
+    }
+
     fn error(&self, name: &Path, cause: Cause) -> Error {
         Error { path: if name.as_os_str().is_empty() { self.path() } else { self.path().join(name) }, cause }
     }
@@ -235,5 +257,19 @@ mod tests {
         dir.dir("sub").unwrap().unwrap().names(&mut names).unwrap();
         assert!(names.is_empty());
         assert!(Dir::open(tmp.path().join("none")).unwrap_err().is_gone());
+    }
+
+    #[test]
+    fn the_path_of_a_directory_has_its_links_resolved() {
+        let tmp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tmp.path().join("sub")).unwrap();
+        std::os::unix::fs::symlink("sub", tmp.path().join("link")).unwrap();
+        let dir = Dir::open(tmp.path()).unwrap().dir("link").unwrap().unwrap();
+        let mut path = b"old".to_vec();
+        dir.path_into(&mut path);
+        assert_eq!(path, tmp.path().canonicalize().unwrap().join("sub").as_os_str().as_bytes());
+        std::fs::remove_dir(tmp.path().join("sub")).unwrap();
+        dir.path_into(&mut path);
+        assert!(path.is_empty());
     }
 }
