@@ -69,6 +69,19 @@ impl Dir {
         }
     }
 
+    /// As [`attribute`](Self::attribute), for a file that may be longer than a page and is read to its end: up to 1 MiB.
+    ///
+    /// # Errors
+    /// Any other error of the open or the read, or [`Cause::TooLong`].
+    pub fn table<'b>(&self, name: impl AsRef<OsStr>, buf: &'b mut Buf) -> Result<Option<&'b [u8]>> {
+        let name = Path::new(name.as_ref());
+        match open_at(&self.fd, name).map_err(Cause::Os).and_then(|fd| buf.fill(&fd, crate::file::CAP)) {
+            Ok(()) => Ok(Some(buf.bytes())),
+            Err(Cause::Os(errno)) if crate::error::is_unavailable(errno) => Ok(None),
+            Err(cause) => Err(self.error(name, cause)),
+        }
+    }
+
     fn attribute_cause(&self, name: &Path, buf: &mut Buf) -> std::result::Result<(), Cause> {
         let fd = open_at(&self.fd, name).map_err(Cause::Os)?;
         buf.fill_once(&fd)
@@ -246,6 +259,8 @@ mod tests {
         let mut buf = Buf::new();
         assert_eq!(dir.attribute("a:1", &mut buf).unwrap(), Some(&b"a:1\n"[..]));
         assert_eq!(dir.attribute("none", &mut buf).unwrap(), None);
+        assert_eq!(dir.table("a:1", &mut buf).unwrap(), Some(&b"a:1\n"[..]));
+        assert_eq!(dir.table("none", &mut buf).unwrap(), None);
         assert_eq!(
             dir.read("none", &mut buf).unwrap_err().path,
             tmp.path().canonicalize().unwrap().join("none")
