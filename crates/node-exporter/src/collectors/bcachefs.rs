@@ -136,6 +136,8 @@ struct Found {
 struct Sample {
     labels: [Span; 4],
     value: u64,
+    /// Its place among the family's samples as they were found.
+    order: usize,
 }
 
 /// A sample of a family that has its name from a file.
@@ -157,7 +159,8 @@ impl Found {
     fn push(&mut self, family: usize, labels: &[Span], value: u64) {
         let mut all = [Span::default(); 4];
         all[..labels.len()].copy_from_slice(labels);
-        self.samples[family].push(Sample { labels: all, value });
+        let samples = &mut self.samples[family];
+        samples.push(Sample { labels: all, value, order: samples.len() });
     }
 
     /// Adds a sample if there is a value, and remembers the problem if the file has a wrong one.
@@ -350,9 +353,9 @@ impl Collector for Bcachefs {
         self.read()?;
         let Found { texts, samples, counters, problem } = &mut self.found;
         for ((name, kind, help, labels), samples) in FAMILIES.into_iter().zip(samples) {
-            // Stable, so that of two lines with the same labels the first counts.
             let key = |sample: &Sample| sample.labels.map(|span| &texts[span]);
-            samples.sort_by(|a, b| key(a).cmp(&key(b)));
+            // Of two lines with the same labels the first counts.
+            samples.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then(a.order.cmp(&b.order)));
             samples.dedup_by(|a, b| key(a) == key(b));
             let mut family = out.family(name, kind, help);
             for sample in samples.iter() {
@@ -364,7 +367,7 @@ impl Collector for Bcachefs {
             }
         }
         let key = |counter: &Counter| (&texts[counter.family], &texts[counter.uuid]);
-        counters.sort_by(|a, b| key(a).cmp(&key(b)));
+        counters.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then_with(|| texts[a.name].cmp(&texts[b.name])));
         counters.dedup_by(|a, b| key(a) == key(b));
         for counters in counters.chunk_by(|a, b| texts[a.family] == texts[b.family]) {
             let help = &mut self.scratch;

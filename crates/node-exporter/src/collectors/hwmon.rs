@@ -266,6 +266,8 @@ struct Reading {
     property: Span,
     unit: Unit,
     value: f64,
+    /// Its place among the readings as they were made.
+    order: usize,
 }
 
 impl Hwmon {
@@ -466,7 +468,17 @@ impl Hwmon {
             if family_into(scratch, kind, &texts[property], has_plain, unit) {
                 let family = texts.push(scratch);
                 let value = unit.convert(value);
-                self.readings.push(Reading { family, chip: chip_label, sensor, kind, property, unit, value });
+                let order = self.readings.len();
+                self.readings.push(Reading {
+                    family,
+                    chip: chip_label,
+                    sensor,
+                    kind,
+                    property,
+                    unit,
+                    value,
+                    order,
+                });
             }
         }
         true
@@ -479,7 +491,7 @@ impl Collector for Hwmon {
         let Hwmon { chip_names, labels, readings, texts, scratch, .. } = self;
         let label = |span: Span| LabelValue::from(&texts[span]);
 
-        chip_names.sort_by(|a, b| a.map(|s| &texts[s]).cmp(&b.map(|s| &texts[s])));
+        chip_names.sort_unstable_by(|a, b| a.map(|s| &texts[s]).cmp(&b.map(|s| &texts[s])));
         chip_names.dedup_by(|a, b| a.map(|s| &texts[s]) == b.map(|s| &texts[s]));
         let mut family =
             out.family("node_hwmon_chip_names", Kind::Gauge, "What the driver calls the chip; always 1.");
@@ -488,7 +500,7 @@ impl Collector for Hwmon {
         }
         drop(family);
 
-        labels.sort_by(|a, b| a.map(|s| &texts[s]).cmp(&b.map(|s| &texts[s])));
+        labels.sort_unstable_by(|a, b| a.map(|s| &texts[s]).cmp(&b.map(|s| &texts[s])));
         labels.dedup_by(|a, b| a.map(|s| &texts[s]) == b.map(|s| &texts[s]));
         let mut family =
             out.family("node_hwmon_sensor_label", Kind::Gauge, "What the driver calls the sensor; always 1.");
@@ -497,9 +509,9 @@ impl Collector for Hwmon {
         }
         drop(family);
 
-        // The sort is stable: of two chips that are both named alike, the first in the class counts.
+        // Of two chips that have one name in spite of all, the first in the class counts.
         let key = |r: &Reading| (&texts[r.family], &texts[r.chip], &texts[r.sensor]);
-        readings.sort_by(|a, b| key(a).cmp(&key(b)));
+        readings.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then(a.order.cmp(&b.order)));
         readings.dedup_by(|a, b| key(a) == key(b));
         for readings in readings.chunk_by(|a, b| texts[a.family] == texts[b.family]) {
             let Reading { family, kind, property, unit, .. } = readings[0];

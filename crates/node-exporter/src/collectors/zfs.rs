@@ -254,7 +254,7 @@ impl Table {
     ) {
         let Table { keys, rows, cells } = self;
         let labels = |row: &Row| [&texts[row.dataset], &texts[row.pool]];
-        rows.sort_by(|a, b| labels(a).cmp(&labels(b)));
+        rows.sort_unstable_by(|a, b| labels(a).cmp(&labels(b)).then(a.start.cmp(&b.start)));
         rows.dedup_by(|a, b| labels(a) == labels(b));
         for (column, &key) in keys.iter().enumerate() {
             scratch.clear();
