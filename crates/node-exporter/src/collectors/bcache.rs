@@ -266,11 +266,11 @@ impl<const N: usize> Row<N> {
     }
 
     /// Reads the values that are lines of one file.
-    fn read_lines<'a>(
+    fn read_lines(
         &mut self,
         dir: &Dir,
         file: &'static str,
-        families: &'a [Family; N],
+        families: &[Family; N],
         key: impl Fn(Source) -> Option<&'static str>,
         parse: impl Fn(&[u8]) -> Option<f64>,
         buf: &mut Buf,
