@@ -40,6 +40,7 @@ mod nfs;
 mod nfsd;
 mod nvme;
 mod os;
+mod pcidevice;
 mod powersupplyclass;
 mod pressure;
 mod processes;
@@ -108,6 +109,7 @@ pub const ALL: &[Entry] = &[
     nfsd::ENTRY,
     nvme::ENTRY,
     os::ENTRY,
+    pcidevice::ENTRY,
     powersupplyclass::ENTRY,
     pressure::ENTRY,
     processes::ENTRY,
@@ -144,7 +146,6 @@ pub const LACKING: &[&str] = &[
     "logind",
     "network_route",
     "ntp",
-    "pcidevice",
     "perf",
     "runit",
     "supervisord",
