@@ -288,7 +288,7 @@ impl Found {
         for line in scan::lines(stats) {
             if line.starts_with(b"device ") || line.starts_with(b"no device ") {
                 is_any = true;
-                section = self.open_mount(line, info_lines.next(), info);
+                section = self.open_mount(line, &mut info_lines, info);
                 continue;
             }
             let Section::Nfs { version, in_operations } = &mut section else { continue };
@@ -315,7 +315,13 @@ impl Found {
     }
 
     /// Starts a mount, if it is one of NFS with statistics.
-    fn open_mount(&mut self, line: &[u8], info_line: Option<&[u8]>, info: &[u8]) -> Section {
+    fn open_mount<'a>(
+        &mut self,
+        line: &[u8],
+        info_lines: &mut (impl Iterator<Item = &'a [u8]> + Clone),
+        info: &'a [u8],
+    ) -> Section {
+        let same_place = info_lines.next();
         let mut fields = scan::fields(line);
         let mut word = || fields.next().unwrap_or_default();
         if word() != b"device" {
@@ -339,12 +345,21 @@ impl Found {
         };
         let is_this =
             |line: &[u8]| Info::parse(line).is_some_and(|i| (i.source, i.fstype) == (export, fstype));
-        let info_line =
-            info_line.filter(|line| is_this(line)).or_else(|| scan::lines(info).find(|l| is_this(l)));
-        let address = info_line.and_then(Info::parse).map_or(&b""[..], |info| info.address());
+        let info_line = same_place.filter(|line| is_this(line)).or_else(|| {
+            // The lists differ from here on: go on behind the line that is right.
+            let mut ahead = info_lines.clone();
+            let found = ahead.find(|line| is_this(line))?;
+            *info_lines = ahead;
+            Some(found)
+        });
+        let info_line = info_line.or_else(|| scan::lines(info).find(|line| is_this(line)));
+        let Some(info) = info_line.and_then(Info::parse) else {
+            // It came or went between the two reads; without its address it would be another series.
+            return Section::None;
+        };
         self.mounts.push(Mount {
             export: self.texts.push(export),
-            address: self.texts.push(address),
+            address: self.texts.push(info.address()),
             age: None,
             bytes: [None; BYTES.len()],
             events: [None; EVENT_FIELDS],
@@ -555,6 +570,9 @@ impl Collector for MountStats {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         let stats = hostfs::read_with_cap(&self.stats, CAP, &mut self.stats_buf)?;
         let info = hostfs::read_with_cap(&self.info, CAP, &mut self.info_buf)?;
+        if scan::lines(info).next().is_none() {
+            return Err(hostfs::Error::malformed(&self.info, "a list of mounts").into());
+        }
         if !self.found.read(stats, info) {
             return Err(hostfs::Error::malformed(&self.stats, "a list of mounts").into());
         }
@@ -690,10 +708,11 @@ mod tests {
         let moved = format!("1 1 0:5 / /x rw - tmpfs  rw\n{INFO}");
         let samples = tree(&stats(TCP), &moved).samples(&ENTRY, &[]);
         assert_eq!(transports(&samples, "age"), ["age_seconds_total{*,tcp} 13968"]);
-        let none = tree(&stats(TCP), "1 1 0:5 / /x rw - tmpfs x rw,addr=1.2.3.4\n").samples(&ENTRY, &[]);
-        assert!(none.starts_with(
-            "node_mountstats_nfs_age_seconds_total{export=\"srv:/a\",mountaddr=\"\",protocol=\"tcp\"} 13968\n"
-        ));
+        let gone = "1 1 0:5 / /x rw - tmpfs x rw,addr=1.2.3.4\n";
+        assert_eq!(tree(&stats(TCP), gone).samples(&ENTRY, &[]), "");
+        let local = INFO.replace("addr=", "adr=");
+        let samples = tree(&stats(TCP), &local).samples(&ENTRY, &[]);
+        assert!(samples.contains("{export=\"srv:/a\",mountaddr=\"\",protocol=\"tcp\"} 13968\n"), "{samples}");
     }
 
     #[test]
@@ -733,8 +752,9 @@ mod tests {
         for empty in ["", "\n", "x"] {
             assert!(matches!(tree(empty, INFO).collect(&ENTRY, &[]).1, Some(Error::Failed(_))));
         }
-        let tree = Tree::new(&[("proc/self/mountstats", &stats(TCP))]);
-        let (samples, error) = tree.collect(&ENTRY, &[]);
-        assert!(samples.is_empty() && matches!(error, Some(Error::Failed(_))));
+        for without_info in [Tree::new(&[("proc/self/mountstats", &stats(TCP))]), tree(&stats(TCP), "")] {
+            let (samples, error) = without_info.collect(&ENTRY, &[]);
+            assert!(samples.is_empty() && matches!(error, Some(Error::Failed(_))));
+        }
     }
 }

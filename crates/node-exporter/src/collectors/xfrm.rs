@@ -127,6 +127,9 @@ const COUNTERS: [(&str, &str, &str); 28] = [
     ),
 ];
 
+/// The counter whose line may lack its newline; in all others that tells of a cut.
+const LAST: &[u8] = b"XfrmAcquireError";
+
 struct Xfrm {
     file: File,
     buf: Buf,
@@ -137,7 +140,8 @@ impl Collector for Xfrm {
         let bytes = self.file.read(&mut self.buf).map_err(|error| Error::or_no_data(&error))?;
         let mut values = [None; COUNTERS.len()];
         let mut is_bad = false;
-        for line in scan::lines_loose(bytes) {
+        let tail = bytes.rsplit(|&b| b == b'\n').next().filter(|tail| tail.starts_with(LAST));
+        for line in scan::lines(bytes).chain(tail) {
             let mut fields = scan::fields(line);
             let key = fields.next().unwrap_or_default();
             // A counter that is not known is a later kernel's.
@@ -179,6 +183,7 @@ mod tests {
             ("", ""),
             ("\n", ""),
             ("XfrmInError\n", ""),
+            ("XfrmInError 12", ""),
             ("XfrmInError -1\nXfrmInNoPols 2\n", "node_xfrm_in_no_pols_packets_total 2\n"),
         ] {
             let (samples, error) = Tree::new(&[("proc/net/xfrm_stat", text)]).collect(&ENTRY, &[]);
