@@ -78,7 +78,7 @@ impl Part {
 }
 
 /// Where a text breaks the format, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Error {
     /// The line, from 1 on.
     pub line: usize,
