@@ -409,15 +409,15 @@ struct Parts {
 }
 
 impl Parts {
-    /// Samples that are no part (a histogram's without suffix or `le`) are left out, as they are by the original.
+    /// Samples that are no part (a histogram's bucket without `le`) are left out, as they are by the original.
     fn new(samples: &[Sample], kind: Kind, special: &str) -> Result<Self, Reason> {
         let mut parts = Parts { kind, steps: Vec::new(), sum: None, count: None };
-        let step_part = if kind == Kind::Histogram { Part::Bucket } else { Part::Value };
         for Sample { part, labels, value, .. } in samples {
             let twice = match part {
                 Part::Sum => parts.sum.replace(*value).is_some(),
                 Part::Count => parts.count.replace(*value).is_some(),
-                part if *part == step_part => {
+                // A bucket under the family's own name is one, too.
+                Part::Value | Part::Bucket => {
                     let bound = labels.iter().find(|(name, _)| name == special);
                     match bound.and_then(|(_, bound)| parse::float(bound.as_bytes())) {
                         Some(bound) if !bound.is_nan() => parts.steps.push((bound, *value)),
@@ -425,7 +425,6 @@ impl Parts {
                     }
                     false
                 }
-                _ => false,
             };
             if twice {
                 return Err(Reason::Twice);
@@ -479,7 +478,8 @@ impl Lines<'_> {
             separator = b',';
         }
         out.extend_from_slice(if separator == b'{' { b" " } else { b"} " });
-        number_into(out, Number::F(value));
+        // Adding zero takes the sign off zero, as the original's printer does.
+        number_into(out, Number::F(value + 0.0));
         out.push(b'\n');
     }
 
@@ -679,7 +679,7 @@ mod tests {
                 (".prom", "zz{x=\"3\"} 1e6\n"),
             ]),
             "# HELP a Metric read from DIR/b.prom\n# TYPE a untyped\na 3\n\
-             # HELP b Metric read from DIR/c.prom\n# TYPE b gauge\nb -0\n\
+             # HELP b Metric read from DIR/c.prom\n# TYPE b gauge\nb 0\n\
              node_textfile_mtime_seconds{file=\"DIR/.prom\"} T\n\
              node_textfile_mtime_seconds{file=\"DIR/a.prom\"} T\n\
              node_textfile_mtime_seconds{file=\"DIR/b.prom\"} T\n\
@@ -715,7 +715,7 @@ mod tests {
         let out = served(&[(
             "a.prom",
             "# HELP h Help.\n# TYPE h histogram\nh_bucket{x=\"y\",le=\"10\"} 2.5\nh_bucket{le=\"1.0\",x=\"y\"} 1\nh_sum{x=\"y\"} 3\n\
-             h_count{x=\"y\"} 7\nh_bucket{le=\"+Inf\"} 4\nh 9\n\
+             h_count{x=\"y\"} 7\nh{le=\"+Inf\"} 4\nh 9\n\
              # HELP s Help.\n# TYPE s summary\ns{quantile=\"0.9\"} NaN\ns{quantile=\".5\"} 1\ns_count 2\ns{z=\"1\"} 9\n",
         )]);
         assert_eq!(
