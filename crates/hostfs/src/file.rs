@@ -298,22 +298,30 @@ fn regenerates(fd: &OwnedFd) -> bool {
 #[cfg(feature = "trace-opens")]
 pub mod trace {
     use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     use std::sync::{Mutex, PoisonError};
 
+    /// Whether it is worth finding out a path: nothing may be allocated for a test that counts allocations.
+    static RECORDS: AtomicBool = AtomicBool::new(false);
     static OPENED: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
 
     /// Starts to record, in the whole process.
     pub fn start() {
         *OPENED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        RECORDS.store(true, Relaxed);
     }
 
     /// The paths opened since [`start`], whether or not they exist, in order and with repeats. Recording ends.
     pub fn stop() -> Vec<PathBuf> {
+        RECORDS.store(false, Relaxed);
         OPENED.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
     }
 
     pub(crate) fn record_at(dir: std::os::fd::BorrowedFd<'_>, name: &Path) {
         use std::os::fd::AsRawFd;
+        if !RECORDS.load(Relaxed) {
+            return;
+        }
         if dir.as_raw_fd() == rustix::fs::CWD.as_raw_fd() {
             record(name);
         } else {

@@ -1,0 +1,143 @@
+//! After warm-up a collector allocates nothing: neither over this machine's files nor over recorded ones.
+
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use common::{args_of, collect, collector, without_lacking};
+use exporter::Text;
+use node_exporter::collectors::ALL;
+use testbed::tree::Host;
+use testbed::{bighost, recorded, shared, tree};
+
+/// Counts what is allocated while it is told to, in all threads.
+struct Counting;
+
+static COUNTS: AtomicBool = AtomicBool::new(false);
+/// Print where the next allocation comes from.
+static SHOWS: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+impl Counting {
+    fn note(size: usize) {
+        if COUNTS.load(Relaxed) {
+            ALLOCATIONS.fetch_add(1, Relaxed);
+            if SHOWS.swap(false, Relaxed) {
+                COUNTS.store(false, Relaxed);
+                let trace = Backtrace::force_capture().to_string();
+                let lines: Vec<&str> = trace.lines().collect();
+                let ours = |line: &str| {
+                    ["node_exporter::", "hostfs::", "exporter::"].iter().any(|c| line.contains(c))
+                };
+                eprintln!("    {size} bytes by");
+                for pair in
+                    lines.windows(2).filter(|pair| ours(pair[0]) && !pair[0].contains("Collector>")).take(4)
+                {
+                    eprintln!("    {} {}", pair[0].trim(), pair[1].trim());
+                }
+                COUNTS.store(true, Relaxed);
+            }
+        }
+    }
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::note(layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::note(size);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// What may allocate, and why.
+const MAY: &[(&str, &str)] = &[];
+
+/// Runs of a collector before it is counted.
+const WARM_UP: usize = 3;
+
+/// A buffer may have to grow by a digit on a live machine; a collector that allocates in each of these runs does so always.
+const TRIES: usize = 4;
+
+// One test: the allocator counts for the whole process.
+#[test]
+fn a_warm_collector_allocates_nothing() {
+    let mut failed = BTreeMap::new();
+    over("this machine", &[], &mut failed);
+    let vm = Host::new(tree::vm());
+    let big = Host::new(&bighost::tree());
+    for (name, host, args) in
+        [("the small machine", &vm, recorded::vm_args()), ("the big machine", &big, recorded::big_args())]
+    {
+        std::env::set_current_dir(host.path("")).unwrap();
+        let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+        over(name, &args, &mut failed);
+    }
+    let fixtures = shared::node_tree().map(|tree| tree.unpacked());
+    if let Some(dir) = &fixtures {
+        std::env::set_current_dir(dir.path()).unwrap();
+        over(
+            "the fixtures",
+            &without_lacking(&args_of(&dir.path().join("node/reference.args"))),
+            &mut failed,
+        );
+    } else {
+        shared::skipped("allocations over the reference's fixtures", "there is no ../shared");
+    }
+    assert!(failed.is_empty(), "allocations in a warm scrape, by collector: {failed:#?}");
+}
+
+fn over(host: &str, args: &[String], failed: &mut BTreeMap<String, Vec<String>>) {
+    let mut measured = 0;
+    for entry in ALL {
+        let mut collector = collector(entry, args);
+        let mut text = Text::new();
+        for _ in 0..WARM_UP {
+            drop(collect(&mut *collector, &mut text));
+        }
+        let mut run = |shows: bool| {
+            SHOWS.store(shows, Relaxed);
+            ALLOCATIONS.store(0, Relaxed);
+            COUNTS.store(true, Relaxed);
+            let result = collect(&mut *collector, &mut text);
+            COUNTS.store(false, Relaxed);
+            (ALLOCATIONS.load(Relaxed), result)
+        };
+        let mut least = u64::MAX;
+        for _ in 0..TRIES {
+            let (allocations, result) = run(false);
+            least = least.min(allocations);
+            // An error's message is on the heap.
+            if least == 0 || result.is_err() {
+                measured += usize::from(result.is_ok());
+                least = 0;
+                break;
+            }
+        }
+        if least > 0 && !MAY.iter().any(|(name, _)| *name == entry.name) {
+            eprintln!("{} over {host}: {least} allocations, of which the first", entry.name);
+            run(true);
+            failed.entry(entry.name.to_owned()).or_default().push(format!("{host}: {least}"));
+        }
+    }
+    eprintln!("{host}: {measured} collectors measured");
+}

@@ -1,0 +1,576 @@
+//! Every file that a collector opens, damaged in every way that a file can be: the collector neither panics nor tells anything wrong.
+//!
+//! Nothing here names a file: what is damaged is what the collector was seen to open, so a new collector is tested by being in the
+//! registry. After a damage every series must be one of the undamaged answer, or be missing. What a collector may say beyond that,
+//! because it counts lines or because the kernel really says so, stands in the tables below, each with its reason.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use common::{args_of, collect, without_lacking};
+use exporter::{Collector, Entry, Flags, Text};
+use node_exporter::collectors::ALL;
+use testbed::exposition::{Exposition, name, split};
+use testbed::tree::{Node, Tree};
+use testbed::{recorded, shared, tree};
+
+/// Families that count or add up what is in a file: fewer lines give a smaller number, and nothing tells the collector.
+/// Collector, start of the family's name, what is counted.
+const AGGREGATES: &[(&str, &str, &str)] = &[];
+
+/// Families whose value the kernel gives as a signed number.
+const SIGNED: &[(&str, &str)] = &[];
+
+/// Files whose kernel format has no final newline, so that a cut in the last number cannot be seen: what their path ends with.
+const OPEN_ENDED: &[&str] = &[];
+
+/// From which size on only the ends of a file are cut at every byte.
+const WHOLE: usize = 4_096;
+
+/// What a run may add to the memory of this process, in bytes: twice the largest cap on a file's size.
+const GROWTH: u64 = 48 << 20;
+
+/// What a file may hold after a damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Less than before, or nothing that makes sense: only what was said before may be said.
+    Less,
+    /// The rest of a single-line file after a cut: the kernel gives an attribute whole, in one read, so this does not happen; whatever is
+    /// left is a well-formed other value.
+    OtherValue,
+    /// Each number is far beyond 64 bits.
+    TooLarge,
+    /// Each number is -5.
+    Negative,
+}
+
+/// What a collector says over the undamaged tree.
+struct Baseline {
+    bytes: Vec<u8>,
+    values: HashMap<String, String>,
+    by_family: HashMap<String, Vec<String>>,
+    kinds: HashMap<String, String>,
+}
+
+/// One copy of a tree on disk, and the flags that point to it.
+struct Copy {
+    dir: tempfile::TempDir,
+    flags: Flags,
+}
+
+impl Copy {
+    fn new(tree: &Tree, args: &[String]) -> Self {
+        let dir = tree.unpacked();
+        let top = dir.path().display();
+        let args: Vec<String> = args
+            .iter()
+            .map(|arg| match arg.split_once('=') {
+                // Paths of the command line are relative to the tree.
+                Some((flag, path)) if dir.path().join(path).exists() && !path.is_empty() => {
+                    format!("{flag}={top}/{path}")
+                }
+                _ => arg.clone(),
+            })
+            .collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let flags = Flags::for_test(&node_exporter::PRODUCT.all_flags(), &args);
+        Copy { dir, flags }
+    }
+
+    fn collector(&self, entry: &Entry) -> Box<dyn Collector> {
+        (entry.new)(&self.flags).unwrap_or_else(|error| panic!("{}: {error}", entry.name))
+    }
+
+    /// The paths below this copy that a collector opens, files and directories, links resolved.
+    fn opened(&self, entry: &Entry) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        hostfs::trace::start();
+        let mut collector = self.collector(entry);
+        let mut text = Text::new();
+        drop(collect(&mut *collector, &mut text));
+        let opened = hostfs::trace::stop();
+        let resolved: BTreeSet<PathBuf> = opened.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let top = self.dir.path().canonicalize().unwrap();
+        let inside = resolved.iter().filter_map(|path| Some(path.strip_prefix(&top).ok()?.to_owned()));
+        inside.partition(|path| self.dir.path().join(path).is_file())
+    }
+}
+
+/// What is wrong, by collector; a few examples of each kind and how many there are.
+#[derive(Default)]
+struct Failures {
+    found: Mutex<BTreeMap<(String, String), (usize, Vec<String>)>>,
+}
+
+impl Failures {
+    fn add(&self, collector: &str, kind: &str, example: String) {
+        let mut found = self.found.lock().unwrap();
+        let (count, examples) = found.entry((collector.to_owned(), kind.to_owned())).or_default();
+        *count += 1;
+        if examples.len() < 4 {
+            examples.push(example);
+        }
+    }
+}
+
+#[test]
+fn damaged_files_cost_what_they_hold_and_nothing_else() {
+    let failures = Failures::default();
+    let vm_args: Vec<String> = recorded::vm_args().into_iter().map(str::to_owned).collect();
+    damage_all("the small machine", tree::vm(), &vm_args, &failures);
+    match (shared::node_tree(), shared::node_fixtures()) {
+        (Some(tree), Some(dir)) => {
+            let args = without_lacking(&args_of(&dir.join("reference.args")));
+            damage_all("the fixtures", &tree, &args, &failures);
+        }
+        _ => shared::skipped("damage to the reference's fixtures", "there is no ../shared"),
+    }
+    let found = failures.found.into_inner().unwrap();
+    for ((collector, kind), (count, examples)) in &found {
+        eprintln!("{collector}: {kind}, {count} times");
+        examples.iter().for_each(|example| eprintln!("    {example}"));
+    }
+    let collectors: BTreeSet<&str> = found.keys().map(|(collector, _)| collector.as_str()).collect();
+    assert!(found.is_empty(), "wrong under damage: {collectors:?}, see above");
+}
+
+/// Damages every file that every collector opens, on all processors.
+fn damage_all(context: &str, tree: &Tree, args: &[String], failures: &Failures) {
+    let start = Instant::now();
+    let only = std::env::var("COLLECTOR").ok();
+    let traced = Copy::new(tree, args);
+    let mut jobs = Vec::new();
+    for entry in ALL.iter().filter(|entry| only.as_deref().is_none_or(|only| only == entry.name)) {
+        let (files, dirs) = traced.opened(entry);
+        // The 64 MiB go to the largest file of each collector.
+        let size = |path: &&PathBuf| fs::metadata(traced.dir.path().join(path)).map_or(0, |m| m.len());
+        let largest = files.iter().max_by_key(size).cloned();
+        jobs.extend(files.into_iter().map(|path| Job {
+            entry,
+            is_largest: Some(&path) == largest.as_ref(),
+            path,
+        }));
+        jobs.extend(dirs.into_iter().map(|path| Job { entry, path, is_largest: false }));
+    }
+    let next = AtomicUsize::new(0);
+    let runs = AtomicUsize::new(0);
+    let slowest = Mutex::new((Duration::ZERO, String::new()));
+    // A panic is told by the failure that it becomes.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+                scope.spawn(|| {
+                    let copy = Copy::new(tree, args);
+                    let mut baselines = HashMap::new();
+                    while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
+                        let started = Instant::now();
+                        let baseline =
+                            baselines.entry(job.entry.name).or_insert_with(|| baseline(&copy, job.entry));
+                        let bench = Bench { copy: &copy, job, baseline, failures, runs: &runs };
+                        bench.run();
+                        let took = started.elapsed();
+                        let mut slowest = slowest.lock().unwrap();
+                        if took > slowest.0 {
+                            *slowest = (took, format!("{} {}", job.entry.name, job.path.display()));
+                        }
+                    }
+                });
+            }
+        });
+    }));
+    std::panic::set_hook(hook);
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+    eprintln!(
+        "{context}: {} files and directories, {} runs in {:.0?}; longest {:?}",
+        jobs.len(),
+        runs.load(Relaxed),
+        start.elapsed(),
+        slowest.into_inner().unwrap()
+    );
+}
+
+struct Job {
+    entry: &'static Entry,
+    path: PathBuf,
+    is_largest: bool,
+}
+
+fn baseline(copy: &Copy, entry: &Entry) -> Baseline {
+    let mut collector = copy.collector(entry);
+    let mut text = Text::new();
+    drop(collect(&mut *collector, &mut text));
+    let all = Exposition::parse(std::str::from_utf8(text.bytes()).unwrap())
+        .unwrap_or_else(|error| panic!("{} over the undamaged tree: {error}", entry.name));
+    let mut baseline = Baseline {
+        bytes: text.bytes().to_owned(),
+        values: HashMap::new(),
+        by_family: HashMap::new(),
+        kinds: HashMap::new(),
+    };
+    for family in all.families {
+        for sample in &family.samples {
+            let (series, value) = split(sample);
+            baseline.values.insert(series.to_owned(), value.to_owned());
+        }
+        baseline.kinds.insert(family.name.clone(), family.kind);
+        baseline.by_family.insert(family.name, family.samples);
+    }
+    baseline
+}
+
+/// One collector and one of its files.
+struct Bench<'a> {
+    copy: &'a Copy,
+    job: &'a Job,
+    baseline: &'a Baseline,
+    failures: &'a Failures,
+    runs: &'a AtomicUsize,
+}
+
+impl Bench<'_> {
+    fn run(&self) {
+        let path = self.copy.dir.path().join(&self.job.path);
+        if path.is_dir() {
+            return self.hostile_names(&path);
+        }
+        let contents = fs::read(&path).unwrap();
+        // One that lives through all damage must be its old self afterwards.
+        let mut survivor = self.copy.collector(self.job.entry);
+        let mut text = Text::new();
+        let whole = |name: &str, contents: &[u8], rule, survivor: &mut dyn Collector, text: &mut Text| {
+            fs::write(&path, contents).unwrap();
+            self.check(name, rule);
+            drop(catch_unwind(AssertUnwindSafe(|| collect(survivor, text))));
+        };
+        fs::remove_file(&path).unwrap();
+        self.check("missing", Rule::Less);
+        drop(catch_unwind(AssertUnwindSafe(|| collect(&mut *survivor, &mut text))));
+        let crlf = String::from_utf8_lossy(&contents).replace('\n', "\r\n").into_bytes();
+        let middle = contents.len() / 2;
+        let nul = [&contents[..middle], b"\0", &contents[middle..]].concat();
+        let numbers = |by: &[u8]| replace_numbers(&contents, by);
+        for (name, damaged, rule) in [
+            ("empty", Vec::new(), Rule::Less),
+            ("a newline alone", b"\n".to_vec(), Rule::Less),
+            ("garbage", garbage(4_096), Rule::Less),
+            ("garbage in lines", garbage_lines(4_096), Rule::Less),
+            ("NUL bytes alone", vec![0; 4_096], Rule::Less),
+            ("a NUL in the middle", nul, Rule::Less),
+            ("CRLF", crlf, Rule::Less),
+            ("twice", contents.repeat(2), Rule::Less),
+            ("numbers too large", numbers(b"99999999999999999999999"), Rule::TooLarge),
+            ("numbers negative", numbers(b"-5"), Rule::Negative),
+        ] {
+            whole(name, &damaged, rule, &mut *survivor, &mut text);
+        }
+        self.cuts(&path, &contents);
+        if self.job.is_largest {
+            self.huge(&path);
+        }
+        fs::write(&path, &contents).unwrap();
+        let again = catch_unwind(AssertUnwindSafe(|| collect(&mut *survivor, &mut text)));
+        if again.is_ok() && text.bytes() != self.baseline.bytes && !is_of_the_clock(self.job.entry) {
+            let example = first_difference(text.bytes(), &self.baseline.bytes);
+            self.fail("a collector that saw damage is not its old self", "restored", &example);
+        }
+    }
+
+    /// Cuts at every byte of a small file, and of the ends of a big one.
+    fn cuts(&self, path: &Path, contents: &[u8]) {
+        let is_attribute = self.job.path.components().any(|c| c.as_os_str() == "sys")
+            && contents.iter().filter(|&&b| b == b'\n').count() <= 1;
+        let rule = if is_attribute { Rule::OtherValue } else { Rule::Less };
+        fs::write(path, contents).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        for end in (1..contents.len()).rev() {
+            let is_inside = end > WHOLE / 2 && end + WHOLE / 2 < contents.len();
+            if contents.len() > WHOLE && is_inside && end % 97 != 0 {
+                continue;
+            }
+            file.set_len(end as u64).unwrap();
+            self.check_with(rule, || {
+                let from = end.saturating_sub(24);
+                format!(
+                    "cut at {end} of {}: …{:?}",
+                    contents.len(),
+                    String::from_utf8_lossy(&contents[from..end])
+                )
+            });
+        }
+    }
+
+    /// A line of 64 MiB.
+    fn huge(&self, path: &Path) {
+        let before = resident();
+        for digit in [b'7', b'\n'] {
+            {
+                let mut file = fs::File::create(path).unwrap();
+                let block = vec![digit; 1 << 20];
+                (0..64).for_each(|_| std::io::Write::write_all(&mut file, &block).unwrap());
+            }
+            let start = Instant::now();
+            self.check(if digit == b'7' { "64 MiB of digits" } else { "64 MiB of newlines" }, Rule::Less);
+            if start.elapsed() > Duration::from_secs(5) {
+                self.fail("slow over a huge file", "64 MiB", &format!("{:?}", start.elapsed()));
+            }
+        }
+        let growth = resident().saturating_sub(before);
+        if growth > GROWTH {
+            self.fail("memory over a huge file", "64 MiB", &format!("{growth} bytes more"));
+        }
+    }
+
+    /// A sibling with a name out of hell: what was there stays as it was.
+    fn hostile_names(&self, dir: &Path) {
+        let Some(sibling) = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name()).min() else { return };
+        for hostile in [&b"a\"b\\c\nd\xff{}="[..], b"-\t ,\x01", "\u{1d4d0}\u{202e}".as_bytes()] {
+            // Both as a stranger and as one whose name starts like that of the others.
+            for name in [hostile.to_vec(), [sibling.as_bytes(), hostile].concat()] {
+                let path = dir.join(std::ffi::OsStr::from_bytes(&name));
+                std::os::unix::fs::symlink(&sibling, &path).unwrap();
+                self.runs.fetch_add(1, Relaxed);
+                match self.answer() {
+                    Err(panic) => self.fail("panic", "a hostile name", &panic),
+                    Ok((all, _)) => match all {
+                        Err(error) => self.fail("no exposition", "a hostile name", &error),
+                        Ok(all) => self.must_hold_all(&all),
+                    },
+                }
+                fs::remove_file(&path).unwrap();
+            }
+        }
+    }
+
+    fn must_hold_all(&self, all: &Exposition) {
+        let said: HashMap<&str, &str> = all.samples().map(split).collect();
+        for (series, value) in &self.baseline.values {
+            let is_counted =
+                AGGREGATES.iter().any(|(c, f, _)| *c == self.job.entry.name && series.starts_with(f));
+            if said.get(series.as_str()) != Some(&value.as_str())
+                && !is_counted
+                && !recorded::is_of_the_run(name(series))
+            {
+                let now = said.get(series.as_str()).unwrap_or(&"absent");
+                return self.fail(
+                    "another device's name matters",
+                    "a hostile name",
+                    &format!("{series} {value}, now {now}"),
+                );
+            }
+        }
+    }
+
+    fn check(&self, damage: &str, rule: Rule) {
+        self.check_with(rule, || damage.to_owned());
+    }
+
+    /// Runs a new collector over the damaged file, and looks at what it says.
+    fn check_with(&self, rule: Rule, damage: impl Fn() -> String) {
+        self.runs.fetch_add(1, Relaxed);
+        let (all, error) = match self.answer() {
+            Ok((Err(error), _)) => return self.fail("no exposition", &damage(), &error),
+            Err(panic) => return self.fail("panic", &damage(), &panic),
+            Ok((Ok(all), error)) => (all, error),
+        };
+        for family in &all.families {
+            if recorded::is_of_the_run(&family.name) {
+                continue;
+            }
+            let whole = self.baseline.by_family.get(&family.name);
+            // With an error nothing is told, or a family as a whole.
+            if let Some(error) = &error
+                && whole.is_some_and(|whole| whole.len() > family.samples.len())
+                && !self.is_counted(&family.name)
+            {
+                let example = format!(
+                    "{}: {} of {} samples, and {error}",
+                    family.name,
+                    family.samples.len(),
+                    whole.map_or(0, Vec::len)
+                );
+                self.fail("half a family", &damage(), &example);
+            }
+            for sample in &family.samples {
+                if let Some(why) = self.is_wrong(&family.name, &family.kind, sample, rule) {
+                    self.fail(why, &damage(), sample);
+                }
+            }
+        }
+    }
+
+    /// What the collector says now: its answer if it is well-formed, and its error.
+    #[allow(clippy::type_complexity)]
+    fn answer(&self) -> Result<(Result<Exposition, String>, Option<exporter::Error>), String> {
+        let run = || {
+            let mut collector = match (self.job.entry.new)(&self.copy.flags) {
+                Ok(collector) => collector,
+                Err(error) => return (Err(format!("it cannot be made: {error}")), None),
+            };
+            let mut text = Text::new();
+            let error = collect(&mut *collector, &mut text).err();
+            if text.bytes() == self.baseline.bytes {
+                return (Ok(Exposition::default()), error);
+            }
+            let text = std::str::from_utf8(text.bytes()).map_err(|error| error.to_string());
+            (text.and_then(Exposition::parse), error)
+        };
+        catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?").to_owned()
+        })
+    }
+
+    /// Why a sample must not be there, or must not have that value.
+    fn is_wrong(&self, family: &str, kind: &str, sample: &str, rule: Rule) -> Option<&'static str> {
+        let (series, value) = split(sample);
+        let known = self.baseline.values.get(series);
+        if known.is_some_and(|known| known == value) || self.is_counted(family) {
+            return None;
+        }
+        let path = self.job.path.to_str().unwrap_or("");
+        if rule == Rule::OtherValue || OPEN_ENDED.iter().any(|end| path.ends_with(end)) {
+            return None;
+        }
+        let number: f64 = value.parse().unwrap();
+        let samples = self.baseline.by_family.get(family).map_or(&[][..], Vec::as_slice);
+        let is_known_value = || samples.iter().any(|sample| split(sample).1 == value);
+        match rule {
+            // A label may be lost with the file that it comes from.
+            _ if known.is_none() && samples.iter().any(|other| is_poorer(sample, other)) => None,
+            Rule::TooLarge if is_known_value() || has_digits_of(number, 1e23) => None,
+            Rule::TooLarge => Some("a wrong value for a number that is too large"),
+            Rule::Negative if is_known_value() => None,
+            Rule::Negative if number >= 0.0 || !has_digits_of(number, -5.0) => {
+                Some("a wrong value for a negative number")
+            }
+            Rule::Negative if kind == "counter" => Some("a negative counter"),
+            Rule::Negative
+                if !SIGNED.iter().any(|(c, f)| *c == self.job.entry.name && family.starts_with(f)) =>
+            {
+                Some("a negative value of what is never negative")
+            }
+            Rule::Negative => None,
+            Rule::Less if known.is_some() => Some("a wrong value"),
+            Rule::Less => Some("a series that is not there"),
+            Rule::OtherValue => None,
+        }
+    }
+
+    fn is_counted(&self, family: &str) -> bool {
+        AGGREGATES.iter().any(|(c, f, _)| *c == self.job.entry.name && family.starts_with(f))
+    }
+
+    fn fail(&self, kind: &str, damage: &str, example: &str) {
+        let example = format!("{} {damage}: {example}", self.job.path.display());
+        self.failures.add(self.job.entry.name, kind, example);
+    }
+}
+
+/// Whether a sample is another one with some labels empty or left out.
+fn is_poorer(sample: &str, other: &str) -> bool {
+    let labels = |sample: &str| -> Option<HashSet<(String, String)>> {
+        let inside = &sample[sample.find('{')? + 1..sample.rfind('}')?];
+        let mut labels = HashSet::new();
+        for label in inside.split("\",") {
+            let (name, value) = label.split_once("=\"")?;
+            labels.insert((name.to_owned(), value.trim_end_matches('"').to_owned()));
+        }
+        Some(labels)
+    };
+    let (Some(poor), Some(rich)) = (labels(sample), labels(other)) else { return false };
+    split(sample).1 == split(other).1 && poor.iter().all(|label| label.1.is_empty() || rich.contains(label))
+}
+
+/// Whether a number is `base` in another unit.
+fn has_digits_of(number: f64, base: f64) -> bool {
+    let mantissa = |n: f64| n.abs() / 10f64.powf(n.abs().log10().floor());
+    // As given, in kibibytes, sectors, 4-byte words, megabits in bytes, pages of 4 KiB; and by powers of ten.
+    [1.0, 1024.0, 512.0, 4.0, 1.25, 4096.0].iter().any(|unit| {
+        let (a, b) = (mantissa(number), mantissa(base * unit));
+        (a - b).abs() < 1e-6 || (a / b - 10.0).abs() < 1e-6 || (b / a - 10.0).abs() < 1e-6
+    })
+}
+
+/// Collectors whose every answer differs.
+fn is_of_the_clock(entry: &Entry) -> bool {
+    matches!(entry.name, "time" | "timex" | "filesystem" | "netdev" | "arp" | "qdisc")
+}
+
+fn first_difference(now: &[u8], then: &[u8]) -> String {
+    let (now, then) = (String::from_utf8_lossy(now), String::from_utf8_lossy(then));
+    let lines: HashSet<&str> = then.lines().collect();
+    let extra = now.lines().find(|line| !lines.contains(line));
+    let lines: HashSet<&str> = now.lines().collect();
+    let missing = then.lines().find(|line| !lines.contains(line));
+    format!("now {extra:?}, before {missing:?}")
+}
+
+/// Each run of digits by something else, with what is inside of words left alone.
+fn replace_numbers(contents: &[u8], by: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut i = 0;
+    while i < contents.len() {
+        let is_start = contents[i].is_ascii_digit()
+            && (i == 0
+                || !(contents[i - 1].is_ascii_alphanumeric()
+                    || matches!(contents[i - 1], b'_' | b'-' | b'.')));
+        if is_start {
+            out.extend_from_slice(by);
+            while i < contents.len() && (contents[i].is_ascii_digit() || contents[i] == b'.') {
+                i += 1;
+            }
+        } else {
+            out.push(contents[i]);
+            i += 1;
+        }
+    }
+    out
+}
+
+/// Bytes of no sense, the same in each run.
+fn garbage(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    })
+    .take(length)
+    .collect()
+}
+
+/// Garbage of letters, signs, blanks and newlines, so that it has lines and fields; no digit, which could be right by chance.
+fn garbage_lines(length: usize) -> Vec<u8> {
+    const SIGNS: &[u8] = b" \t\n:=-+.,;/()[]{}\"\\#%@!abcxyzABCXYZ_|<>\xff\xc3";
+    garbage(length).into_iter().map(|b| SIGNS[usize::from(b) % SIGNS.len()]).chain([b'\n']).collect()
+}
+
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+#[test]
+fn the_trees_have_what_the_collectors_open() {
+    // A tree that lost its files would make the test above pass without looking at anything.
+    let args: Vec<String> = recorded::vm_args().into_iter().map(str::to_owned).collect();
+    let copy = Copy::new(tree::vm(), &args);
+    let files = tree::vm().iter().filter(|(_, node)| matches!(node, Node::File(_))).count();
+    let mut opened = BTreeSet::new();
+    for entry in ALL {
+        opened.extend(copy.opened(entry).0);
+    }
+    assert!(opened.len() * 2 > files, "{} of {files} files are opened", opened.len());
+}

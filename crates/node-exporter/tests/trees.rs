@@ -1,0 +1,52 @@
+//! The whole binary over recorded trees that are part of this repository: the same lines as the original's recorded answer.
+
+mod common;
+
+use common::{MEANT, binary, parsed};
+use testbed::exposition::{Exposition, Meant, assert_none, differences, without_meant};
+use testbed::process::Exporter;
+use testbed::tree::{Host, Tree};
+use testbed::{bighost, recorded, tree};
+
+/// Where ours differs from 1.11.1 on purpose, over these trees.
+const MEANT_HERE: &[Meant] = &[];
+
+fn compare(context: &str, tree: &Tree, args: &[&str], reference: &Exposition) {
+    let host = Host::new(tree);
+    let exporter = Exporter::start(&binary(), args, &host.path(""));
+    // The second scrape is the usual one: buffers and caches are warm, and nothing may differ.
+    let first = recorded::comparable(&exporter.scrape());
+    let ours = recorded::comparable(&exporter.scrape());
+    assert_none(&format!("{context}, second scrape"), &differences(&first, &ours, |_| true));
+    let (found, _) = without_meant(differences(reference, &ours, |_| false), MEANT);
+    let (found, unused) = without_meant(found, MEANT_HERE);
+    assert_none(context, &found);
+    eprintln!("{context}: {} series compared; not needed: {unused:?}", reference.len());
+}
+
+#[test]
+fn a_small_machine_as_the_original_tells_it() {
+    compare("the small machine", tree::vm(), &recorded::vm_args(), recorded::vm());
+}
+
+#[test]
+fn a_big_machine_as_the_original_tells_it() {
+    compare("the big machine", &bighost::tree(), &recorded::big_args(), recorded::big());
+}
+
+#[test]
+fn nothing_is_left_open_after_a_scrape() {
+    let host = Host::new(tree::vm());
+    let exporter = Exporter::start(&binary(), &recorded::vm_args(), &host.path(""));
+    let mut client = exporter.client();
+    for _ in 0..3 {
+        client.get("/metrics", &[]);
+    }
+    let (before, threads) = (exporter.open_files().len(), exporter.status("Threads"));
+    for _ in 0..50 {
+        parsed(&client.get("/metrics", &["Accept-Encoding: gzip"]).text());
+    }
+    let after = exporter.open_files();
+    assert_eq!(after.len(), before, "{after:?}");
+    assert_eq!(exporter.status("Threads"), threads);
+}
