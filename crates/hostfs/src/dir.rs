@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::arena::{Arena, Span};
 use crate::error::{Cause, Error, Result};
-use crate::file::{Buf, open_at};
+use crate::file::{Buf, Stamp, open_at};
 
 /// An open directory, such as one device of `/sys/class`.
 ///
@@ -120,6 +120,38 @@ impl Dir {
             }
         }
         Ok(())
+    }
+
+    /// The state of the file `name`; links are followed.
+    ///
+    /// # Errors
+    /// Any error of stat.
+    pub fn stamp(&self, name: impl AsRef<OsStr>) -> Result<Stamp> {
+        let name = Path::new(name.as_ref());
+        let stat = rustix::fs::statat(&self.fd, name, rustix::fs::AtFlags::empty());
+        stat.map(|stat| Stamp::new(&stat)).map_err(|errno| self.error(name, Cause::Os(errno)))
+    }
+
+    /// Reads the regular file `name` whole, up to `cap` bytes, and tells the state it had just before; links are followed.
+    ///
+    /// # Errors
+    /// Any error of the open or the read; [`Cause::Malformed`] if it is no regular file, [`Cause::TooLong`] past the cap.
+    pub fn read_regular(&self, name: impl AsRef<OsStr>, cap: usize, buf: &mut Buf) -> Result<Stamp> {
+        let name = Path::new(name.as_ref());
+        self.read_regular_cause(name, cap, buf).map_err(|cause| self.error(name, cause))
+    }
+
+    fn read_regular_cause(&self, name: &Path, cap: usize, buf: &mut Buf) -> Result<Stamp, Cause> {
+        let fd = open_at(&self.fd, name).map_err(Cause::Os)?;
+        let stamp = Stamp::new(&rustix::fs::fstat(&fd).map_err(Cause::Os)?);
+        if !stamp.is_regular() {
+            return Err(Cause::Malformed("a regular file"));
+        }
+        if stamp.size() > cap as u64 {
+            return Err(Cause::TooLong(cap));
+        }
+        buf.fill(&fd, cap)?;
+        Ok(stamp)
     }
 
     /// What the symbolic link `name` points to; `None` if it is gone or no link.
@@ -269,6 +301,14 @@ mod tests {
         assert!(dir.dir("b").unwrap().is_none(), "a file is no directory");
         assert_eq!(dir.link("link").unwrap().unwrap(), Path::new("sub"));
         assert_eq!(dir.link("b").unwrap(), None);
+        let stamp = dir.read_regular("b", 2, &mut buf).unwrap();
+        assert_eq!((buf.bytes(), stamp), (&b"b\n"[..], dir.stamp("b").unwrap()));
+        assert_eq!(dir.read_regular("b", 1, &mut buf).unwrap_err().cause, Cause::TooLong(1));
+        assert_eq!(
+            dir.read_regular("link", 9, &mut buf).unwrap_err().cause,
+            Cause::Malformed("a regular file")
+        );
+        assert!(!dir.stamp("link").unwrap().is_regular() && dir.stamp("none").unwrap_err().is_gone());
         dir.dir("sub").unwrap().unwrap().names(&mut names).unwrap();
         assert!(names.is_empty());
         assert!(Dir::open(tmp.path().join("none")).unwrap_err().is_gone());
