@@ -360,7 +360,7 @@ impl Work {
         self.seconds = started.elapsed().as_secs_f64();
         let result = result.unwrap_or_else(|_| {
             text.clear();
-            Err(Error::Failed("the collector panicked, which is a defect: please report it".to_owned()))
+            Err(Error::Failed("the collector panicked, which is a defect: please report it".into()))
         });
         self.success = result.is_ok();
         let Err(error) = result else {
