@@ -289,6 +289,11 @@ impl Flags {
         }
     }
 
+    /// Whether there is such a flag, for one that another collector or the program itself declares.
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// Whether the flag was given, under this name or an old one.
     pub fn is_given(&self, name: &str) -> bool {
         self.value(name).1

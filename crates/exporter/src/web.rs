@@ -350,6 +350,7 @@ mod tests {
             metrics_path: "/metrics".into(),
             max_requests: 0,
             landing: Bytes::new(),
+            patience: Patience::default(),
         }
     }
 

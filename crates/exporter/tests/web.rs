@@ -1,5 +1,7 @@
 //! The web server as peers see it: good ones, slow ones and hostile ones, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};

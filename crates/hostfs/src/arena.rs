@@ -40,6 +40,13 @@ impl Arena {
         Span { start, end: self.position() }
     }
 
+    /// Keeps a copy of the bytes that an iterator gives.
+    pub fn push_all(&mut self, bytes: impl IntoIterator<Item = u8>) -> Span {
+        let start = self.position();
+        self.bytes.extend(bytes);
+        Span { start, end: self.position() }
+    }
+
     fn position(&self) -> u32 {
         u32::try_from(self.bytes.len()).expect("files are capped at megabytes")
     }

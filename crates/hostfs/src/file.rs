@@ -10,7 +10,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Result, is_unavailable};
 
 /// The default limit on a file's size, in bytes.
 pub const CAP: usize = 1 << 20;
@@ -156,6 +156,30 @@ impl File {
         self.read_by(buf, |buf, fd| buf.fill_once(fd))
     }
 
+    /// One attribute; `None` if it [has no value to give](Error::is_unavailable), which for some is so as long as they exist:
+    /// the descriptor stays open for the time that it has one, and nothing is allocated.
+    ///
+    /// # Errors
+    /// Any other error of the open or the read.
+    pub fn attribute<'b>(&mut self, buf: &'b mut Buf) -> Result<Option<&'b [u8]>> {
+        let mut outcome = self.fd.as_ref().map(|fd| buf.fill_once(fd));
+        if !matches!(outcome, Some(Ok(())) | Some(Err(Cause::Os(Errno::INVAL | Errno::OPNOTSUPP)))) {
+            self.fd = None;
+            match open_at(CWD, &self.path) {
+                Ok(fd) => {
+                    outcome = Some(buf.fill_once(&fd));
+                    self.fd = Some(fd).filter(regenerates);
+                }
+                Err(errno) => outcome = Some(Err(Cause::Os(errno))),
+            }
+        }
+        match outcome {
+            Some(Err(Cause::Os(errno))) if is_unavailable(errno) => Ok(None),
+            Some(Err(cause)) => Err(Error { path: self.path.clone(), cause }),
+            _ => Ok(Some(&buf.bytes)),
+        }
+    }
+
     fn read_by<'b>(
         &mut self,
         buf: &'b mut Buf,
@@ -186,7 +210,7 @@ impl File {
 ///
 /// # Errors
 /// The open's or the read's error, or [`Cause::TooLong`] past 1 MiB.
-pub fn read<'b>(path: impl AsRef<Path>, buf: &'b mut Buf) -> Result<&'b [u8]> {
+pub fn read(path: impl AsRef<Path>, buf: &mut Buf) -> Result<&[u8]> {
     read_with_cap(path, CAP, buf)
 }
 
@@ -194,7 +218,7 @@ pub fn read<'b>(path: impl AsRef<Path>, buf: &'b mut Buf) -> Result<&'b [u8]> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_with_cap<'b>(path: impl AsRef<Path>, cap: usize, buf: &'b mut Buf) -> Result<&'b [u8]> {
+pub fn read_with_cap(path: impl AsRef<Path>, cap: usize, buf: &mut Buf) -> Result<&[u8]> {
     let path = path.as_ref();
     let fd = open(path)?;
     buf.fill(&fd, cap).map_err(|cause| Error { path: path.to_owned(), cause })?;
@@ -301,6 +325,22 @@ mod tests {
         assert!(file.read(&mut buf).unwrap().starts_with(std::process::id().to_string().as_bytes()));
         assert!(file.fd.is_some());
         assert!(file.read(&mut buf).unwrap().ends_with(b"\n"));
+    }
+
+    #[test]
+    fn an_attribute_without_a_value_keeps_its_descriptor() {
+        let (mut file, mut buf) = (File::new("/sys/class/net/lo/speed"), Buf::new());
+        if file.path().exists() {
+            assert_eq!(file.attribute(&mut buf).unwrap(), None);
+            assert!(file.fd.is_some(), "the loopback has no speed, now or later");
+            assert_eq!(file.attribute(&mut buf).unwrap(), None);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = File::new(dir.path().join("f"));
+        assert_eq!(file.attribute(&mut buf).unwrap(), None);
+        std::fs::write(file.path(), "1\n").unwrap();
+        assert_eq!(file.attribute(&mut buf).unwrap(), Some(&b"1\n"[..]));
+        assert_eq!(File::new(dir.path()).attribute(&mut buf).unwrap_err().errno(), Some(Errno::ISDIR));
     }
 
     #[test]

@@ -5,6 +5,11 @@ use rustix::io::Errno;
 pub mod clock;
 pub mod disk;
 
+/// The size of a memory page, in bytes.
+pub fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
+
 /// What an error number means, in the words that Go's syscall package uses, which node_exporter puts into labels.
 pub fn describe(errno: Errno) -> &'static str {
     match errno {

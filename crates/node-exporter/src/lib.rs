@@ -7,6 +7,7 @@ use exporter::own::Build;
 use exporter::{FlagError, Flags};
 
 pub mod collectors;
+mod cpus;
 mod paths;
 #[cfg(test)]
 mod testing;

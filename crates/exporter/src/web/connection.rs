@@ -71,13 +71,11 @@ pub(super) async fn serve<F>(
     let connection =
         http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(TokioIo::new(watched), service);
     tokio::pin!(connection);
-    loop {
-        tokio::select! {
-            // What a peer did wrong is of no interest to anyone here.
-            _ = connection.as_mut() => return,
-            () = expired(&phase, patience) => return,
-            _ = stop.wait_for(|&stop| stop) => break,
-        }
+    tokio::select! {
+        // What a peer did wrong is of no interest to anyone here.
+        _ = connection.as_mut() => return,
+        () = expired(&phase, patience) => return,
+        _ = stop.wait_for(|&stop| stop) => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
