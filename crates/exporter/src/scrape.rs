@@ -84,6 +84,8 @@ struct Run {
     deadline: Instant,
     started: Instant,
     next: AtomicUsize,
+    /// How far the list had come when a waiter last saw it move, and when that was.
+    moved: Mutex<(usize, Instant)>,
     body: Mutex<Option<Bytes>>,
 }
 
@@ -166,8 +168,8 @@ impl Scraper {
         if let Some(run) = running.iter().find(same) {
             return Arc::clone(run);
         }
-        let body = Mutex::default();
-        let run = Arc::new(Run { tickets, gzip, deadline, started, next: AtomicUsize::new(0), body });
+        let (next, moved, body) = (AtomicUsize::new(0), Mutex::new((0, started)), Mutex::default());
+        let run = Arc::new(Run { tickets, gzip, deadline, started, next, moved, body });
         running.push(Arc::clone(&run));
         drop(running);
         if !run.tickets.is_empty() {
@@ -178,28 +180,26 @@ impl Scraper {
 
     /// Returns when every collector of the run is ready or given up, or at the deadline.
     async fn wait(&self, run: &Arc<Run>, deadline: Instant) {
-        let mut seen = usize::MAX;
         loop {
             let notified = self.shared.progress.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             let now = Instant::now();
-            let Some(mut until) = self.shared.pending(run, now) else { return };
-            until = until.min(deadline);
+            let Some(until) = self.shared.pending(run, now).map(|until| until.min(deadline)) else { return };
             if now >= until {
                 return;
             }
-            let next = run.next.load(Ordering::Relaxed);
-            let unclaimed = next < run.tickets.len();
-            if unclaimed {
-                if next == seen {
+            let until = match run.stalls_at() {
+                Some(stalls_at) if stalls_at <= now => {
                     self.shared.submit(run);
+                    *lock(&run.moved) = (run.next.load(Ordering::Relaxed), now);
+                    until.min(now + PATIENCE)
                 }
-                seen = next;
-                until = until.min(now + PATIENCE);
-            }
+                Some(stalls_at) => until.min(stalls_at),
+                None => until,
+            };
             tokio::select! {
-                () = notified => seen = usize::MAX,
+                () = notified => {}
                 () = tokio::time::sleep_until(until.into()) => {}
             }
         }
@@ -246,6 +246,18 @@ impl Scraper {
             self.own.count_gather_error();
         }
         Some((assembler.render(&works, run.gzip), whole))
+    }
+}
+
+impl Run {
+    /// When the collector that holds the list has had its time; `None` if the list is through.
+    fn stalls_at(&self) -> Option<Instant> {
+        let next = self.next.load(Ordering::Relaxed);
+        let mut moved = lock(&self.moved);
+        if moved.0 != next {
+            *moved = (next, Instant::now());
+        }
+        (next < self.tickets.len()).then_some(moved.1 + PATIENCE)
     }
 }
 

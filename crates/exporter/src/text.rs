@@ -318,7 +318,7 @@ impl Family<'_> {
         if sorter.lines.is_sorted_by_key(line) {
             return;
         }
-        sorter.lines.sort_by(|a, b| line(a).cmp(&line(b)));
+        sorter.lines.sort_unstable_by(|a, b| line(a).cmp(&line(b)));
         sorter.bytes.clear();
         for &(start, end) in &sorter.lines {
             sorter.bytes.extend_from_slice(&bytes[start..end]);

@@ -6,8 +6,50 @@
 //!
 //! [`parse`] borrows from what was read and allocates nothing.
 
+use std::path::{Path, PathBuf};
+
 use crate::arena::{Arena, Span};
-use crate::scan;
+use crate::error::Result;
+use crate::file::{Buf, Root, read_with_cap};
+use crate::{Errno, scan};
+
+/// The longest table that is read, in bytes: some 80,000 mounts, or fewer overlays with long options.
+const CAP: usize = 16 << 20;
+
+/// The mount table of process 1, which is that of the host, or our own where that one is hidden (hidepid).
+///
+/// No descriptor is kept: it would pin a mount namespace.
+#[derive(Debug)]
+pub struct Table {
+    first: PathBuf,
+    own: PathBuf,
+}
+
+impl Table {
+    /// The table below a procfs.
+    pub fn new(proc: &Root) -> Self {
+        Table { first: proc.join("1/mountinfo"), own: proc.join("self/mountinfo") }
+    }
+
+    /// Where the table is looked for first.
+    pub fn path(&self) -> &Path {
+        &self.first
+    }
+
+    /// The table as it is now, for [`parse`].
+    ///
+    /// # Errors
+    /// Neither table can be read.
+    pub fn read<'b>(&self, buf: &'b mut Buf) -> Result<&'b [u8]> {
+        match read_with_cap(&self.first, CAP, buf) {
+            Ok(_) => Ok(buf.bytes()),
+            Err(error) if error.is_gone() || matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM)) => {
+                read_with_cap(&self.own, CAP, buf)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
 
 /// One line of the table. Texts are as the kernel wrote them, escapes included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +167,19 @@ mod tests {
                 "{optional}"
             );
         }
+    }
+
+    #[test]
+    fn our_own_table_stands_in_for_a_hidden_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (table, mut buf) = (Table::new(&Root::new(dir.path())), Buf::new());
+        assert!(table.read(&mut buf).unwrap_err().is_gone());
+        std::fs::create_dir(dir.path().join("self")).unwrap();
+        std::fs::write(dir.path().join("self/mountinfo"), "own\n").unwrap();
+        assert_eq!(table.read(&mut buf).unwrap(), b"own\n");
+        std::fs::create_dir(dir.path().join("1")).unwrap();
+        std::fs::write(dir.path().join("1/mountinfo"), "first\n").unwrap();
+        assert_eq!(table.read(&mut buf).unwrap(), b"first\n");
     }
 
     #[test]

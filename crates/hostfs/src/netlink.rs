@@ -196,11 +196,12 @@ impl Netlink {
     pub fn link_modes(&mut self, family: u16, mut each: impl FnMut(Part<LinkMode>)) -> Result<()> {
         const ETHTOOL_MSG_LINKMODES_GET: u8 = 4;
         // The request's header attribute has the flag for compact bit sets in it, else each link mode's name comes along.
-        let mut body = [ETHTOOL_MSG_LINKMODES_GET, 1, 0, 0].to_vec();
-        for number in [12u16, 0x8001, 8, 3] {
-            body.extend_from_slice(&number.to_ne_bytes());
+        let mut body = [0; 16];
+        body[..2].copy_from_slice(&[ETHTOOL_MSG_LINKMODES_GET, 1]);
+        for (place, number) in body[4..].chunks_exact_mut(2).zip([12u16, 0x8001, 8, 3]) {
+            place.copy_from_slice(&number.to_ne_bytes());
         }
-        body.extend_from_slice(&1u32.to_ne_bytes());
+        body[12..].copy_from_slice(&1u32.to_ne_bytes());
         self.dump("netlink: link modes", family, &body, |part| match part {
             Part::Start => each(Part::Start),
             Part::Item(message) => {

@@ -110,9 +110,9 @@ fn device(line: &[u8]) -> Option<&[u8]> {
 impl Collector for Arp {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         if self.file.is_some() {
-            self.read_file()?
+            self.read_file()?;
         } else {
-            self.read_netlink()?
+            self.read_netlink()?;
         }
         let Arp { texts, devices, filter, known, .. } = self;
         devices.retain(|&(name, _)| known.check(&texts[name], |name| filter.passes(name)));

@@ -91,6 +91,10 @@ fn number(file: &mut File, buf: &mut Buf) -> Result<u64, Error> {
 fn sums(bytes: &[u8]) -> Option<[Option<u64>; STATS.len()]> {
     const LEAST: usize = 16;
     const MOST: usize = 32;
+    // Without its last line a sum would be wrong.
+    if !bytes.ends_with(b"\n") {
+        return None;
+    }
     let mut lines = scan::lines(bytes);
     lines.next()?;
     let mut sums = None;
@@ -159,7 +163,7 @@ mod tests {
             HEADER,
             "x\ny\n",
             &format!("{HEADER}{}", line(15)),
-            &format!("{HEADER}{}", line(17).trim_end()),
+            &format!("{HEADER}{}{}", line(17), line(17).trim_end()),
         ] {
             let (samples, error) = tree(stat).collect(&ENTRY, &[]);
             assert!(

@@ -115,7 +115,7 @@ impl Collector for Cpu {
         let info = self.info.as_mut().map_or(Ok(()), Info::update);
 
         if let Some(info) = &mut self.info
-            && info.processors.first().is_some()
+            && !info.processors.is_empty()
         {
             info.write(out);
         }
@@ -171,15 +171,18 @@ struct Ticks {
 }
 
 impl Times {
-    /// Takes the contents of `/proc/stat`; false, and nothing is changed, if there is no CPU in it.
+    /// Takes the contents of `/proc/stat`; false, and nothing is changed, if there is no CPU in it or one without times.
     fn update(&mut self, stat: &[u8]) -> bool {
         let new = &mut self.spare;
         new.clear();
         // The first lines are the CPUs'.
         for line in scan::lines(stat).take_while(|line| line.starts_with(b"cpu")) {
-            if let Some(ticks) = Ticks::parse(line) {
-                new.push(ticks);
+            // The line of all CPUs.
+            if line.starts_with(b"cpu ") {
+                continue;
             }
+            let Some(ticks) = Ticks::parse(line) else { return false };
+            new.push(ticks);
         }
         if !new.is_sorted_by(|a, b| a.cpu < b.cpu) {
             new.sort_by_key(|ticks| ticks.cpu);
@@ -238,7 +241,7 @@ impl Times {
 }
 
 impl Ticks {
-    /// A line of one CPU; `None` for that of all.
+    /// A line of one CPU. The first four columns are as old as Linux.
     fn parse(line: &[u8]) -> Option<Self> {
         let mut fields = scan::fields(line);
         let cpu = cpus::number(fields.next()?)?;
@@ -246,7 +249,7 @@ impl Ticks {
         for column in &mut columns {
             *column = fields.next_u64();
         }
-        Some(Ticks { cpu, columns })
+        columns[..=IDLE].iter().all(Option::is_some).then_some(Ticks { cpu, columns })
     }
 
     /// Keeps what was there before in the place of anything less, unless the CPU's record starts anew.
@@ -646,5 +649,329 @@ impl Words {
         for &word in &self.chosen {
             family.sample(&[(label, (&self.texts[word]).into())], 1u64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, Tree};
+
+    const CPU: &str = "sys/devices/system/cpu";
+    const STAT: &str = "cpu  30 0 0 200 0 0 0 0 0 0\n\
+        cpu0 1001 2 3 10000 5 6 7 8 9 10 11\n\
+        cpu2 1 2 3 4 5 6 7 8 9 10\n\
+        cpu10 0 0 0 400 0 0 0 0 0 0\n\
+        intr 1 2\n";
+
+    fn seconds(cpu: u32, [idle, iowait, irq, nice, softirq, steal, system, user]: [&str; 8]) -> String {
+        let modes = [
+            ("idle", idle),
+            ("iowait", iowait),
+            ("irq", irq),
+            ("nice", nice),
+            ("softirq", softirq),
+            ("steal", steal),
+            ("system", system),
+            ("user", user),
+        ];
+        let line =
+            |(mode, value)| format!("node_cpu_seconds_total{{cpu=\"{cpu}\",mode=\"{mode}\"}} {value}\n");
+        modes.into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn seconds_per_cpu_and_mode() {
+        let tree = Tree::new(&[("proc/stat", STAT)]);
+        let expected = [
+            seconds(0, ["100", "0.05", "0.06", "0.02", "0.07", "0.08", "0.03", "10.01"]),
+            seconds(10, ["4", "0", "0", "0", "0", "0", "0", "0"]),
+            seconds(2, ["0.04", "0.05", "0.06", "0.02", "0.07", "0.08", "0.03", "0.01"]),
+        ]
+        .concat();
+        assert_eq!(tree.samples(&ENTRY, &["--no-collector.cpu.guest"]), expected);
+        assert_eq!(
+            tree.samples(&ENTRY, &[]),
+            "node_cpu_guest_seconds_total{cpu=\"0\",mode=\"nice\"} 0.1\n\
+             node_cpu_guest_seconds_total{cpu=\"0\",mode=\"user\"} 0.09\n\
+             node_cpu_guest_seconds_total{cpu=\"10\",mode=\"nice\"} 0\n\
+             node_cpu_guest_seconds_total{cpu=\"10\",mode=\"user\"} 0\n\
+             node_cpu_guest_seconds_total{cpu=\"2\",mode=\"nice\"} 0.1\n\
+             node_cpu_guest_seconds_total{cpu=\"2\",mode=\"user\"} 0.09\n"
+                .to_owned()
+                + &expected
+        );
+    }
+
+    #[test]
+    fn what_goes_back_is_held_until_idle_falls_by_three_seconds() {
+        let tree = Tree::new(&[("proc/stat", "cpu0 1000 0 0 10000 100 0 0 0\n")]);
+        let mut collector = tree.collector(&ENTRY, &[]);
+        let mut of = |stat: &str| {
+            tree.write("proc/stat", stat);
+            let (samples, error) = testing::collect(&mut *collector);
+            assert_eq!(error, None);
+            samples
+        };
+        let with = |idle, iowait, user| seconds(0, [idle, iowait, "0", "0", "0", "0", "0", user]);
+        assert_eq!(of("cpu0 1000 0 0 10000 100 0 0 0\n"), with("100", "1", "10"));
+        assert_eq!(of("cpu0 900 0 0 9900 101 0 0 0\n"), with("100", "1.01", "10"), "held");
+        assert_eq!(of("cpu0 1001 0 0 9701 40 0 0 0\n"), with("100", "1.01", "10.01"), "held, by 2.99 s");
+        assert_eq!(of("cpu0 900 0 0 9700 40 0 0 0\n"), with("97", "0.4", "9"), "anew, by 3 s");
+    }
+
+    #[test]
+    fn cpus_that_vanish_are_dropped_and_begin_anew() {
+        let tree = Tree::new(&[("proc/stat", "cpu0 0 0 0 100\ncpu1 0 0 0 200\n")]);
+        let mut collector = tree.collector(&ENTRY, &[]);
+        let mut idle = |stat: &str| {
+            tree.write("proc/stat", stat);
+            let samples = testing::collect(&mut *collector).0;
+            samples
+                .lines()
+                .filter(|line| line.contains("idle"))
+                .map(|line| format!("{line}\n"))
+                .collect::<String>()
+        };
+        let of = |cpu: u32, value: &str| {
+            format!("node_cpu_seconds_total{{cpu=\"{cpu}\",mode=\"idle\"}} {value}\n")
+        };
+        assert_eq!(idle("cpu0 0 0 0 100\ncpu1 0 0 0 200\n"), of(0, "1") + &of(1, "2"));
+        // One goes while another one comes.
+        assert_eq!(idle("cpu0 0 0 0 90\ncpu10 0 0 0 5\n"), of(0, "1") + &of(10, "0.05"));
+        assert_eq!(
+            idle("cpu0 0 0 0 110\ncpu1 0 0 0 150\ncpu10 0 0 0 4\n"),
+            of(0, "1.1") + &of(1, "1.5") + &of(10, "0.05")
+        );
+    }
+
+    #[test]
+    fn a_column_that_is_missing_or_wrong_is_left_out() {
+        let tree = Tree::new(&[("proc/stat", "cpu0 1 2 3 4 -5 18446744073709551616 7\n")]);
+        let samples = tree.samples(&ENTRY, &[]);
+        let modes: Vec<&str> = samples.lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+        assert_eq!(modes, ["idle", "nice", "softirq", "system", "user"]);
+    }
+
+    #[test]
+    fn a_stat_that_is_none_fails_and_the_rest_stays() {
+        for bad in [
+            "",
+            "\n",
+            "cpu  1 2 3 4\n",
+            "cpu0 1 2 3\n",
+            "cpu0 1 2 x 4\n",
+            "cpux 1 2 3 4\n",
+            "cpu0 1 2 3 4",
+            "\0\0\n",
+        ] {
+            let tree = Tree::new(&[("proc/stat", bad), ("sys/devices/system/cpu/isolated", "2-3,10\n")]);
+            let (samples, error) = tree.collect(&ENTRY, &[]);
+            assert!(matches!(error, Some(Error::Failed(_))), "{bad:?}");
+            assert_eq!(
+                samples,
+                "node_cpu_isolated{cpu=\"10\"} 1\nnode_cpu_isolated{cpu=\"2\"} 1\nnode_cpu_isolated{cpu=\"3\"} 1\n",
+                "{bad:?}"
+            );
+        }
+    }
+
+    /// A machine of two packages of two threads each, and what the collector says of it beside times.
+    fn machine() -> Tree {
+        let tree =
+            Tree::new(&[("proc/stat", "cpu0 0 0 0 0\n"), ("sys/devices/system/cpu/online", "0-2,10\n")]);
+        for (cpu, package, core, count) in [(0, 0, 0, 5), (1, 0, 0, 99), (2, 1, 0, 7), (10, 1, 1, 9)] {
+            tree.write(&format!("{CPU}/cpu{cpu}/online"), "1\n");
+            tree.write(&format!("{CPU}/cpu{cpu}/topology/physical_package_id"), format!("{package}\n"));
+            tree.write(&format!("{CPU}/cpu{cpu}/topology/core_id"), format!("{core}\n"));
+            tree.write(&format!("{CPU}/cpu{cpu}/thermal_throttle/core_throttle_count"), format!("{count}\n"));
+            tree.write(
+                &format!("{CPU}/cpu{cpu}/thermal_throttle/package_throttle_count"),
+                format!("{}\n", 30 + package),
+            );
+        }
+        tree
+    }
+
+    fn topology(collector: &mut dyn Collector) -> String {
+        let (samples, error) = testing::collect(collector);
+        assert_eq!(error, None);
+        let lines = samples.lines().filter(|line| !line.contains("_seconds_total"));
+        lines.map(|line| line.strip_prefix("node_cpu_").unwrap().to_owned() + "\n").collect()
+    }
+
+    const MACHINE: &str = "core_throttles_total{core=\"0\",package=\"0\"} 5\n\
+        core_throttles_total{core=\"0\",package=\"1\"} 7\n\
+        core_throttles_total{core=\"1\",package=\"1\"} 9\n\
+        online{cpu=\"0\"} 1\n\
+        online{cpu=\"1\"} 1\n\
+        online{cpu=\"10\"} 1\n\
+        online{cpu=\"2\"} 1\n\
+        package_throttles_total{package=\"0\"} 30\n\
+        package_throttles_total{package=\"1\"} 31\n";
+
+    #[test]
+    fn counters_are_fresh_and_a_change_of_cpus_is_noticed() {
+        let tree = machine();
+        let mut collector = tree.collector(&ENTRY, &[]);
+        assert_eq!(topology(&mut *collector), MACHINE);
+        tree.write(&format!("{CPU}/cpu0/thermal_throttle/core_throttle_count"), "6\n");
+        let fresh = MACHINE.replace("package=\"0\"} 5", "package=\"0\"} 6");
+        assert_eq!(topology(&mut *collector), fresh);
+
+        // CPU 10 goes offline: its topology and its counters vanish.
+        std::fs::remove_dir_all(tree.path(&format!("{CPU}/cpu10/topology"))).unwrap();
+        std::fs::remove_dir_all(tree.path(&format!("{CPU}/cpu10/thermal_throttle"))).unwrap();
+        tree.write(&format!("{CPU}/cpu10/online"), "0\n");
+        tree.write(&format!("{CPU}/online"), "0-2\n");
+        let without = fresh
+            .replace("core_throttles_total{core=\"1\",package=\"1\"} 9\n", "")
+            .replace("online{cpu=\"10\"} 1", "online{cpu=\"10\"} 0");
+        assert_eq!(topology(&mut *collector), without);
+    }
+
+    #[test]
+    fn a_sibling_tells_when_a_cpu_is_gone_before_the_list_says_so() {
+        let tree = machine();
+        let mut collector = tree.collector(&ENTRY, &[]);
+        assert_eq!(topology(&mut *collector), MACHINE);
+        std::fs::remove_dir_all(tree.path(&format!("{CPU}/cpu0/thermal_throttle"))).unwrap();
+        let gap = topology(&mut *collector);
+        assert!(!gap.contains("core_throttles_total{core=\"0\",package=\"0\"}"), "{gap}");
+        assert!(topology(&mut *collector).contains("core_throttles_total{core=\"0\",package=\"0\"} 99\n"));
+    }
+
+    #[test]
+    fn without_online_files_of_the_first_cpu_none_is_told() {
+        let tree = machine();
+        tree.remove(&format!("{CPU}/cpu0/online"));
+        assert!(!tree.samples(&ENTRY, &[]).contains("node_cpu_online"));
+        tree.write(&format!("{CPU}/cpu0/online"), "1\n");
+        tree.remove(&format!("{CPU}/cpu1/online"));
+        let samples = tree.samples(&ENTRY, &[]);
+        assert_eq!(samples.matches("node_cpu_online").count(), 3, "{samples}");
+        assert!(!samples.contains("node_cpu_online{cpu=\"1\"}"), "{samples}");
+    }
+
+    #[test]
+    fn without_topology_or_lists_there_is_no_throttling() {
+        let tree = machine();
+        tree.write(&format!("{CPU}/cpu0/topology/physical_package_id"), "-1\n");
+        tree.remove(&format!("{CPU}/online"));
+        let mut collector = tree.collector(&ENTRY, &[]);
+        assert!(topology(&mut *collector).starts_with("core_throttles_total{core=\"0\",package=\"0\"} 99\n"));
+        tree.write(&format!("{CPU}/cpu0/topology/physical_package_id"), "0\n");
+        assert!(topology(&mut *collector).starts_with("core_throttles_total{core=\"0\",package=\"0\"} 5\n"));
+    }
+
+    #[test]
+    fn isolated_cpus_of_an_impossible_range_are_none() {
+        let tree =
+            Tree::new(&[("proc/stat", STAT), ("sys/devices/system/cpu/isolated", "1,0-4294967295,x,3-3\n")]);
+        let samples = tree.samples(&ENTRY, &[]);
+        assert_eq!(samples.matches("node_cpu_isolated").count(), 2, "{samples}");
+    }
+
+    const X86: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 142\n\
+        model name\t: Intel(R) Core(TM)  CPU @ 1.90GHz\nstepping\t: 10\nmicrocode\t: 0xb4\ncpu MHz\t\t: 799.998\n\
+        cache size\t: 8192 KB\nphysical id\t: 0\ncore id\t\t: 1\nflags\t\t: fpu avx2 aes avx aes\nbugs\t\t: mds l1tf\n\
+        power management:\n\nprocessor\t: 1\ncpu MHz\t\t: 800\nphysical id\t: 0\ncore id\t\t: 0\nflags\t\t: other\n\n";
+
+    fn info(cpuinfo: &str, args: &[&str]) -> String {
+        let tree = Tree::new(&[("proc/stat", "cpu0 0 0 0 0\n"), ("proc/cpuinfo", cpuinfo)]);
+        let samples = tree.samples(&ENTRY, &[&["--no-collector.cpu.guest"], args].concat());
+        samples[..samples.find("node_cpu_seconds_total").unwrap()].to_owned()
+    }
+
+    #[test]
+    fn info_frequency_flags_and_bugs() {
+        let without = "node_cpu_frequency_hertz{core=\"0\",cpu=\"1\",package=\"0\"} 8e+08\n\
+             node_cpu_frequency_hertz{core=\"1\",cpu=\"0\",package=\"0\"} 7.99998e+08\n\
+             node_cpu_info{cachesize=\"\",core=\"0\",cpu=\"1\",family=\"\",microcode=\"\",model=\"\",model_name=\"\",package=\"0\",stepping=\"\",vendor=\"\"} 1\n\
+             node_cpu_info{cachesize=\"8192 KB\",core=\"1\",cpu=\"0\",family=\"6\",microcode=\"0xb4\",model=\"142\",model_name=\"Intel(R) Core(TM)  CPU @ 1.90GHz\",package=\"0\",stepping=\"10\",vendor=\"GenuineIntel\"} 1\n";
+        assert_eq!(info(X86, &["--collector.cpu.info"]), without);
+        assert_eq!(info(X86, &[]), "");
+        assert_eq!(
+            info(X86, &["--collector.cpu.info.flags-include=^a", "--collector.cpu.info.bugs-include=mds"]),
+            format!(
+                "node_cpu_bug_info{{bug=\"mds\"}} 1\nnode_cpu_flag_info{{flag=\"aes\"}} 1\n\
+                 node_cpu_flag_info{{flag=\"avx\"}} 1\nnode_cpu_flag_info{{flag=\"avx2\"}} 1\n{without}"
+            )
+        );
+    }
+
+    #[test]
+    fn other_architectures() {
+        let labels = |cpuinfo: &str, present: &[&str]| {
+            let samples = info(cpuinfo, &["--collector.cpu.info"]);
+            for text in present {
+                assert!(samples.contains(text), "{text} in {samples}");
+            }
+            samples.lines().count()
+        };
+        // 32-bit ARM; what describes the board is no processor's.
+        let arm = "processor\t: 0\nmodel name\t: ARMv7 Processor rev 3 (v7l)\nBogoMIPS\t: 108.00\nFeatures\t: half thumb\n\n\
+            processor\t: 1\nmodel name\t: ARMv7 Processor rev 3 (v7l)\n\nHardware\t: BCM2711\nModel\t\t: Raspberry Pi 4\n";
+        assert_eq!(
+            labels(
+                arm,
+                &[
+                    "cpu=\"1\",family=\"\",microcode=\"\",model=\"\",model_name=\"ARMv7 Processor rev 3 (v7l)\""
+                ]
+            ),
+            2
+        );
+        let old_arm = "Processor\t: ARMv6-compatible processor rev 7 (v6l)\nBogoMIPS\t: 697.95\nFeatures\t: swp half\n\nHardware\t: BCM2708\n";
+        assert_eq!(
+            labels(old_arm, &["cpu=\"0\"", "model_name=\"ARMv6-compatible processor rev 7 (v6l)\""]),
+            1
+        );
+        let power = "processor\t: 8\ncpu\t\t: POWER9\nclock\t\t: 3425.000000MHz\n\ntimebase\t: 512\nmodel\t\t: 8335-GTH\n";
+        assert_eq!(
+            labels(power, &["cpu=\"8\",package=\"\"} 3.425e+09", "model=\"\"", "vendor=\"POWER9\""]),
+            2
+        );
+        let s390 = "vendor_id       : IBM/S390\nfeatures\t: esan3 zarch\nprocessor 0: version = FF,  machine = 3906\nprocessor 1: version = FF\n\n\
+            cpu number      : 1\nphysical id     : 2\ncore id         : 3\ncpu MHz dynamic : 5200\n";
+        assert_eq!(
+            labels(
+                s390,
+                &["core=\"3\",cpu=\"1\",package=\"2\"} 5.2e+09", "cpu=\"0\"", "vendor=\"IBM/S390\""]
+            ),
+            3
+        );
+        let mips = "system type\t\t: Broadcom BCM63XX\nmachine\t: X\nprocessor\t\t: 0\ncpu model\t\t: Broadcom BMIPS4350 V8.0\n";
+        assert_eq!(
+            labels(mips, &["vendor=\"Broadcom BCM63XX\"", "model_name=\"Broadcom BMIPS4350 V8.0\""]),
+            1
+        );
+        let riscv = "processor\t: 0\nhart\t\t: 2\nisa\t\t: rv64imafdc\n";
+        assert_eq!(labels(riscv, &["core=\"2\"", "model_name=\"rv64imafdc\""]), 1);
+    }
+
+    #[test]
+    fn a_cpuinfo_that_is_none_fails_and_times_stay() {
+        for bad in ["", "\n", "processor\t: x\n", "\0\0\n", "processor : 99999999999\n", "flags : a\n"] {
+            let tree = Tree::new(&[("proc/stat", "cpu0 0 0 0 0\n"), ("proc/cpuinfo", bad)]);
+            let (samples, error) = tree.collect(&ENTRY, &["--collector.cpu.info"]);
+            assert!(matches!(error, Some(Error::Failed(_))), "{bad:?}");
+            assert!(
+                samples.starts_with("node_cpu_seconds_total") && !samples.contains("node_cpu_info"),
+                "{samples}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_cpufreq_no_frequency() {
+        let on = |args: &[&str]| {
+            let flags = [
+                Flag::switch("collector.cpufreq", true, ""),
+                Flag::switch("collector.disable-defaults", false, ""),
+            ];
+            cpufreq_is_on(&Flags::for_test(&flags, args))
+        };
+        assert!(on(&[]) && on(&["--collector.disable-defaults", "--collector.cpufreq"]));
+        assert!(!on(&["--no-collector.cpufreq"]) && !on(&["--collector.disable-defaults"]));
     }
 }

@@ -554,6 +554,22 @@ mod tests {
     }
 
     #[test]
+    fn cut_anywhere_it_has_the_whole_lines_alone() {
+        let whole = format!("{SDB}{SDC}");
+        let tree = Tree::new(&[]);
+        let all = {
+            tree.write("proc/diskstats", &whole);
+            tree.samples(&ENTRY, &[])
+        };
+        for end in 0..whole.len() {
+            tree.write("proc/diskstats", &whole[..end]);
+            let samples = tree.samples(&ENTRY, &[]);
+            assert!(samples.lines().all(|line| all.lines().any(|other| other == line)), "{end}: {samples}");
+            assert_eq!(samples.contains("sdb"), end >= SDB.len());
+        }
+    }
+
+    #[test]
     fn a_name_that_comes_twice_is_one_device() {
         let tree = Tree::new(&[("proc/diskstats", &format!("{SDB}{SDB}"))]);
         assert_eq!(tree.samples(&ENTRY, &[]).matches("node_disk_io_now").count(), 1);

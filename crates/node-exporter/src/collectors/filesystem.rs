@@ -7,7 +7,6 @@
 //! that look the same once they are valid UTF-8 are one series. Of mounts that share all labels the last one counts: it is on top.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use exporter::filter::{Filter, Memo};
 use exporter::text::{Label, LabelValue};
 use exporter::{Collector, Entry, Error, Flag, FlagError, Flags, Kind, Text};
 use hostfs::sys::disk::{self, Space};
-use hostfs::{Arena, Buf, Errno, Span, mounts, sys};
+use hostfs::{Arena, Buf, Span, mounts, sys};
 
 use crate::paths;
 use helpers::{Helpers, Outcome, Statfs, Table, Target};
@@ -63,16 +62,18 @@ pub(crate) const ENTRY: Entry = Entry {
     new: |flags| Ok(Box::new(Filesystem::new(flags, Box::new(disk::statfs))?)),
 };
 
-/// The longest mount table that is read, in bytes: some 80,000 mounts, or fewer overlays with long options.
-const TABLE_CAP: usize = 16 << 20;
-
 /// The time kept back at the deadline for writing what there is.
 const MARGIN: Duration = Duration::from_millis(250);
 
+/// The time that mounts have to answer, whatever the deadline.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// The longest wait for a mount that makes sense; the deadline comes first anyway.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 struct Filesystem {
-    mount_tables: [PathBuf; 2],
-    /// `--path.rootfs` without slashes at its end.
-    rootfs: Vec<u8>,
+    table: mounts::Table,
+    rootfs: RootFs,
     points: Filter,
     types: Filter,
     point_passes: Memo,
@@ -117,36 +118,23 @@ struct Mount {
 
 impl Filesystem {
     fn new(flags: &Flags, statfs: Statfs) -> Result<Self, FlagError> {
-        let proc = paths::proc(flags);
-        let mut rootfs = paths::rootfs(flags).path().as_os_str().as_encoded_bytes().to_vec();
-        while rootfs.ends_with(b"/") {
-            rootfs.pop();
-        }
         let workers = usize::try_from(flags.number(STAT_WORKERS)).unwrap_or(usize::MAX);
         Ok(Filesystem {
-            mount_tables: [proc.join("1/mountinfo"), proc.join("self/mountinfo")],
-            rootfs,
+            table: mounts::Table::new(&paths::proc(flags)),
+            rootfs: RootFs::new(flags),
             points: Filter::either(flags, POINTS_INCLUDE, POINTS_EXCLUDE)?,
             types: Filter::either(flags, TYPES_INCLUDE, TYPES_EXCLUDE)?,
             point_passes: Memo::default(),
             type_passes: Memo::default(),
-            helpers: Helpers::new(workers.clamp(helpers::MOST, 1024), flags.duration(MOUNT_TIMEOUT)?, statfs),
+            helpers: Helpers::new(
+                workers.clamp(helpers::MOST, 1024),
+                flags.duration(MOUNT_TIMEOUT)?.min(LONGEST),
+                statfs,
+            ),
             buf: Buf::new(),
             known: Known::default(),
             outcomes: Vec::new(),
         })
-    }
-
-    /// Reads the mount table of process 1, or our own where that one is hidden.
-    fn read(&mut self) -> hostfs::Result<()> {
-        let [first, own] = &self.mount_tables;
-        match hostfs::read_with_cap(first, TABLE_CAP, &mut self.buf) {
-            Err(error) if error.is_gone() || matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM)) => {
-                hostfs::read_with_cap(own, TABLE_CAP, &mut self.buf)?
-            }
-            other => other?,
-        };
-        Ok(())
     }
 
     /// Sees to it that `known` is what the mount table in `buf` comes to.
@@ -175,7 +163,7 @@ impl Filesystem {
             };
             point.clear();
             point.extend(mounts::unescape(mount.point));
-            let point = below(rootfs, point);
+            let point = rootfs.below(point);
             fstype.clear();
             fstype.extend(mounts::unescape(mount.fstype));
             if !point_passes.check(point, |point| points.passes(point))
@@ -184,7 +172,7 @@ impl Filesystem {
                 continue;
             }
             let target = Target {
-                path: table.texts.push_all(rootfs.iter().chain(point).chain(b"\0").copied()),
+                path: rootfs.path(point, &mut table.texts),
                 id: mount.id,
                 source: mounts::unescape_into(mount.source, &mut table.texts),
                 device: (mount.major, mount.minor),
@@ -317,15 +305,16 @@ const SIZES: [Size; 6] = [
 
 impl Collector for Filesystem {
     fn collect(&mut self, out: &mut Text, deadline: Instant) -> Result<(), Error> {
-        self.read()?;
+        self.table.read(&mut self.buf)?;
         self.learn();
-        let malformed = |expected| Error::from(hostfs::Error::malformed(&self.mount_tables[0], expected));
+        let malformed = |expected| Error::from(hostfs::Error::malformed(self.table.path(), expected));
         if self.known.lines == 0 {
             return Err(malformed("a table of mounts"));
         }
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
-        let limit = now + left.saturating_sub(MARGIN.min(left / 4));
+        // However late it is, mounts that were not asked must not look as if they hung.
+        let limit = now + left.saturating_sub(MARGIN.min(left / 4)).max(LEAST);
         self.helpers
             .ask(&self.known.table, limit, &mut self.outcomes)
             .map_err(|error| Error::Failed(format!("no thread for statfs: {error}")))?;
@@ -344,17 +333,38 @@ fn error(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// The mount point as seen from `rootfs`, if it is there or below.
-fn below<'a>(rootfs: &[u8], point: &'a [u8]) -> &'a [u8] {
-    match point.strip_prefix(rootfs) {
-        Some(b"") => b"/",
-        Some(rest @ [b'/', ..]) => rest,
-        _ => point,
+/// `--path.rootfs`: where the mount points are, as seen from here.
+pub(super) struct RootFs {
+    /// Without slashes at its end.
+    path: Vec<u8>,
+}
+
+impl RootFs {
+    pub(super) fn new(flags: &Flags) -> Self {
+        let mut path = paths::rootfs(flags).path().as_os_str().as_encoded_bytes().to_vec();
+        while path.ends_with(b"/") {
+            path.pop();
+        }
+        RootFs { path }
+    }
+
+    /// The mount point without the root, if it is there or below; this is how it is told.
+    pub(super) fn below<'a>(&self, point: &'a [u8]) -> &'a [u8] {
+        match point.strip_prefix(&self.path[..]) {
+            Some(b"") => b"/",
+            Some(rest @ [b'/', ..]) => rest,
+            _ => point,
+        }
+    }
+
+    /// The path of a mount point without the root, with a NUL at its end.
+    pub(super) fn path(&self, below: &[u8], texts: &mut Arena) -> Span {
+        texts.push_all(self.path.iter().chain(below).chain(b"\0").copied())
     }
 }
 
 /// Whether a server or a daemon has to answer for the filesystem, by its type or by the form of its source.
-fn is_remote(fstype: &[u8], source: &[u8]) -> bool {
+pub(super) fn is_remote(fstype: &[u8], source: &[u8]) -> bool {
     const TYPES: [&[u8]; 14] = [
         b"fuse",
         b"nfs",
@@ -404,6 +414,8 @@ fn info_key<'a>(texts: &'a Arena, mount: &Mount) -> [&'a [u8]; 4] {
 #[cfg(test)]
 mod tests {
     use std::ffi::CStr;
+
+    use hostfs::Errno;
 
     use super::*;
     use crate::testing::{Tree, collect};
@@ -624,6 +636,18 @@ node_filesystem_mount_info{device="my disk",major="0",minor="26",mountpoint="/da
         let tree = Tree::new(&[("proc/1/mountinfo", &table)]);
         let (samples, error) = collect(&mut filesystem(&tree, &[], space));
         assert_eq!((samples.lines().count(), error), (2000 * 9, None));
+    }
+
+    #[test]
+    fn a_timeout_of_centuries_is_taken() {
+        let tree = Tree::new(&[("proc/1/mountinfo", TABLE)]);
+        let args = ["--collector.filesystem.mount-timeout=4000000000000000h"];
+        // Slow enough for the caller to look how long it has waited.
+        let mut filesystem = filesystem(&tree, &args, |path| {
+            std::thread::sleep(Duration::from_millis(150));
+            space(path)
+        });
+        assert!(collect(&mut filesystem).0.contains("node_filesystem_size_bytes"));
     }
 
     #[test]

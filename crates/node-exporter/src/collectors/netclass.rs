@@ -360,13 +360,12 @@ impl NetClass {
             return self.read_netlink_alone();
         }
         if self.real && self.apart.is_over() {
-            match self.read_netlink()? {
-                Outcome::Read => {
-                    self.apart = Apart::default();
-                    return Ok(());
-                }
-                Outcome::Apart => self.apart.happened(),
+            // A process that may not use netlink reads the files, as it does where they speak of other interfaces.
+            if let Ok(Outcome::Read) = self.read_netlink() {
+                self.apart = Apart::default();
+                return Ok(());
             }
+            self.apart.happened();
         }
         self.read_files()
     }

@@ -417,9 +417,9 @@ fn scope(ip: IpAddr) -> &'static str {
 impl Collector for NetDev {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         if self.file.is_some() {
-            self.read_file()?
+            self.read_file()?;
         } else {
-            self.read_netlink()?
+            self.read_netlink()?;
         }
         self.read_aliases()?;
         let texts = &self.texts;

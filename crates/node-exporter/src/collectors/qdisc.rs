@@ -230,9 +230,9 @@ impl<'a> Json<'a> {
 impl Collector for Qdisc {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         if self.recorded.is_some() {
-            self.read_recorded()?
+            self.read_recorded()?;
         } else {
-            self.read_netlink()?
+            self.read_netlink()?;
         }
         let Qdisc { texts, roots, filter, known, .. } = self;
         roots.retain(|root| known.check(&texts[root.device], |name| filter.passes(name)));

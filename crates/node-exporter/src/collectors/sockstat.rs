@@ -44,7 +44,8 @@ struct SockStat {
 const PREFIX: &[u8] = b"node_sockstat_";
 
 /// Word, and what the HELP says of it.
-const WORDS: [(&[u8], &str); 6] = [
+const WORDS: [(&[u8], &str); 7] = [
+    (b"used", ": sockets in use."),
     (b"inuse", ": sockets in use."),
     (b"orphan", ": sockets without a process."),
     (b"tw", ": sockets in state TIME_WAIT."),
@@ -67,20 +68,25 @@ impl Collector for SockStat {
         self.written.clear();
         let (v4, v6) = (v4.unwrap_or_default(), v6.unwrap_or_default());
         for line in scan::lines(v4).chain(scan::lines(v6)) {
-            let Some((protocol, pairs)) = protocol(line) else { continue };
-            let seen = self.written.iter().any(|name| name.as_encoded_bytes() == protocol);
-            if seen {
+            let Some((protocol, mut fields)) = protocol(line) else { continue };
+            if self.written.iter().any(|name| name.as_encoded_bytes() == protocol) {
                 continue;
             }
             self.written.push(protocol);
-            for (word, value) in pairs {
+            let mut words_written = [false; WORDS.len()];
+            while let (Some(word), Some(value)) = (fields.next(), fields.next()) {
+                let (known, value) = (WORDS.iter().position(|known| known.0 == word), scan::unsigned(value));
+                let (Some(at), Some(value)) = (known, value) else { continue };
+                if std::mem::replace(&mut words_written[at], true) {
+                    continue;
+                }
+                let (word, help) = WORDS[at];
                 if protocol == b"sockets" {
                     if word == b"used" {
                         out.single("node_sockstat_sockets_used", Kind::Gauge, "Sockets in use.", value);
                     }
                     continue;
                 }
-                let Some((_, help)) = WORDS.iter().find(|known| known.0 == word) else { continue };
                 let mut single = |word: &[u8], help: &str, value: u64| {
                     self.name.truncate(PREFIX.len());
                     self.name.extend_from_slice(protocol);
@@ -103,25 +109,11 @@ impl Collector for SockStat {
     }
 }
 
-/// The protocol of a line, and its pairs; a pair without a good number is left out, and so is one whose word came before.
-fn protocol(line: &[u8]) -> Option<(&[u8], impl Iterator<Item = (&[u8], u64)>)> {
+/// The protocol of a line, and what follows it.
+fn protocol(line: &[u8]) -> Option<(&[u8], scan::Fields<'_>)> {
     let mut fields = scan::fields(line);
     let protocol = fields.next()?.strip_suffix(b":").filter(|name| is_name(name))?;
-    let pairs = fields.clone();
-    let mut at = 0;
-    let pairs = std::iter::from_fn(move || {
-        loop {
-            let word = fields.next()?;
-            let number = scan::unsigned(fields.next()?);
-            let repeated = pairs.clone().step_by(2).take(at).any(|before| before == word);
-            at += 1;
-            match number {
-                Some(number) if !repeated => return Some((word, number)),
-                _ => {}
-            }
-        }
-    });
-    Some((protocol, pairs))
+    Some((protocol, fields))
 }
 
 #[cfg(test)]

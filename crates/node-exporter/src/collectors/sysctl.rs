@@ -9,7 +9,6 @@ use exporter::text::{LabelValue, Number};
 use exporter::{Collector, Entry, Error, Flag, FlagError, Flags, Kind, Text};
 use hostfs::{Arena, Buf, File, Span, scan};
 
-use super::vmstat::is_name;
 use crate::paths;
 
 const INCLUDE: &str = "collector.sysctl.include";
@@ -104,7 +103,9 @@ fn parameter(text: &str) -> Result<&str, &'static str> {
 
 fn numeric(text: &str) -> Result<Definition, &'static str> {
     let name = parameter(text)?;
-    let family = format!("node_sysctl_{}", sanitized(name));
+    let mut family = b"node_sysctl_".to_vec();
+    sanitize_into(&mut family, name.as_bytes());
+    let family = String::from_utf8_lossy(&family).into_owned();
     let Some((_, fields)) = text.split_once(':') else {
         return Ok(Definition {
             name: name.to_owned(),
@@ -129,28 +130,27 @@ fn numeric(text: &str) -> Result<Definition, &'static str> {
     Ok(Definition { name: name.to_owned(), families, help, is_mapped: true })
 }
 
-/// `text` with each run of bytes that cannot stand in a metric's name, and the underscores around it, made one underscore.
-pub(super) fn sanitized(text: &str) -> String {
-    let mut name = String::with_capacity(text.len());
-    let mut in_run = false;
-    for c in text.chars() {
-        if c.is_ascii_alphanumeric() {
-            in_run = false;
-            name.push(c);
-        } else if c == '_' {
-            if !in_run {
-                name.push(c);
-            }
+/// Appends `text` with each run of bytes that cannot stand in a metric's name, and the underscores around it, made one underscore.
+pub(super) fn sanitize_into(out: &mut Vec<u8>, text: &[u8]) {
+    let is_good = |b: &u8| b.is_ascii_alphanumeric();
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        if is_good(first) {
+            out.push(*first);
+            rest = &rest[1..];
+            continue;
+        }
+        let underscores = rest.iter().take_while(|&&b| b == b'_').count();
+        let bad = rest[underscores..].iter().take_while(|b| !is_good(b) && **b != b'_').count();
+        let end = underscores + bad;
+        if bad == 0 {
+            out.extend_from_slice(&rest[..end]);
+            rest = &rest[end..];
         } else {
-            if !in_run {
-                name.truncate(name.trim_end_matches('_').len());
-                name.push('_');
-            }
-            in_run = true;
+            out.push(b'_');
+            rest = &rest[end + rest[end..].iter().take_while(|&&b| b == b'_').count()..];
         }
     }
-    debug_assert!(name.is_empty() || is_name(name.as_bytes()));
-    name
 }
 
 impl Sysctl {
@@ -345,9 +345,12 @@ mod tests {
             ("a__b", "a__b"),
             ("-x", "_x"),
             ("__.é", "_"),
+            ("a.-_.b", "a__b"),
             ("", ""),
         ] {
-            assert_eq!(sanitized(text), expected, "{text:?}");
+            let mut name = Vec::new();
+            sanitize_into(&mut name, text.as_bytes());
+            assert_eq!(String::from_utf8(name).unwrap(), expected, "{text:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ const UTC: &[u8] = b"UTC";
 pub struct LocalZone {
     /// The zone file; `None` if there is none to watch.
     file: Option<PathBuf>,
-    /// Which file `zone` was read from.
+    /// Which file `zone` was read from; `None` before the first read, or if there was none.
     stamp: Option<Stamp>,
     zone: Option<Zone>,
     buf: Buf,
@@ -74,7 +74,7 @@ impl LocalZone {
     pub fn at(&mut self, time: i64) -> (&[u8], i32) {
         if let Some(file) = &self.file {
             let stamp = Stamp::of(file);
-            if self.zone.is_none() || stamp != self.stamp {
+            if stamp != self.stamp {
                 self.zone = crate::file::read(file, &mut self.buf).ok().and_then(Zone::parse);
                 self.stamp = stamp;
             }

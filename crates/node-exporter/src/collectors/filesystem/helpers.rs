@@ -25,6 +25,7 @@ const PER_DEVICE: usize = 2;
 /// After how long more helpers join, at most.
 const STALL: Duration = Duration::from_millis(100);
 
+/// In bytes. A call needs a fraction of it.
 const STACK: usize = 64 << 10;
 
 /// The mounts that a round asks. Kept from scrape to scrape while the mount table stays the same.
@@ -74,7 +75,6 @@ pub(super) type Statfs = Box<dyn Fn(&CStr) -> Result<Space, Errno> + Send + Sync
 /// The helper threads. They are started when first needed, and sleep between rounds.
 pub(super) struct Helpers {
     shared: Arc<Shared>,
-    most: usize,
     timeout: Duration,
 }
 
@@ -122,7 +122,7 @@ impl Helpers {
             closing: false,
         };
         let shared = Shared { state: Mutex::new(state), work: Condvar::new(), done: Condvar::new(), statfs };
-        Helpers { shared: Arc::new(shared), most, timeout }
+        Helpers { shared: Arc::new(shared), timeout }
     }
 
     /// Asks every mount of the table, and is back by `limit` whatever they do. `outcomes` gets one for each entry, none of them open.
@@ -178,7 +178,7 @@ impl Helpers {
         for _ in 0..woken {
             self.shared.work.notify_one();
         }
-        for _ in woken..wanted.min(woken + self.most.saturating_sub(state.calls.len())) {
+        for _ in woken..wanted.min(woken + state.most.saturating_sub(state.calls.len())) {
             let (shared, slot) = (Arc::clone(&self.shared), state.calls.len());
             std::thread::Builder::new()
                 .name("statfs".into())
