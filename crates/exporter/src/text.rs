@@ -301,6 +301,12 @@ impl Family<'_> {
         number_into(bytes, value.into());
         bytes.push(b'\n');
     }
+
+    /// Writes sample lines that were laid out before, each whole, with the family's name and a newline at the end.
+    pub fn lines(&mut self, lines: &[u8]) {
+        debug_assert!(lines.last().is_none_or(|&b| b == b'\n'));
+        self.text.bytes.extend_from_slice(lines);
+    }
 }
 
 impl Family<'_> {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::arena::{Arena, Span};
 use crate::error::{Cause, Error, Result};
-use crate::file::{Buf, open_at};
+use crate::file::{Buf, Stamp, open_at};
 
 /// An open directory, such as one device of `/sys/class`.
 ///
@@ -69,6 +69,19 @@ impl Dir {
         }
     }
 
+    /// As [`attribute`](Self::attribute), for a file that may be longer than a page and is read to its end: up to 1 MiB.
+    ///
+    /// # Errors
+    /// Any other error of the open or the read, or [`Cause::TooLong`].
+    pub fn table<'b>(&self, name: impl AsRef<OsStr>, buf: &'b mut Buf) -> Result<Option<&'b [u8]>> {
+        let name = Path::new(name.as_ref());
+        match open_at(&self.fd, name).map_err(Cause::Os).and_then(|fd| buf.fill(&fd, crate::file::CAP)) {
+            Ok(()) => Ok(Some(buf.bytes())),
+            Err(Cause::Os(errno)) if crate::error::is_unavailable(errno) => Ok(None),
+            Err(cause) => Err(self.error(name, cause)),
+        }
+    }
+
     fn attribute_cause(&self, name: &Path, buf: &mut Buf) -> std::result::Result<(), Cause> {
         let fd = open_at(&self.fd, name).map_err(Cause::Os)?;
         buf.fill_once(&fd)
@@ -109,6 +122,38 @@ impl Dir {
         Ok(())
     }
 
+    /// The state of the file `name`; links are followed.
+    ///
+    /// # Errors
+    /// Any error of stat.
+    pub fn stamp(&self, name: impl AsRef<OsStr>) -> Result<Stamp> {
+        let name = Path::new(name.as_ref());
+        let stat = rustix::fs::statat(&self.fd, name, rustix::fs::AtFlags::empty());
+        stat.map(|stat| Stamp::new(&stat)).map_err(|errno| self.error(name, Cause::Os(errno)))
+    }
+
+    /// Reads the regular file `name` whole, up to `cap` bytes, and tells the state it had just before; links are followed.
+    ///
+    /// # Errors
+    /// Any error of the open or the read; [`Cause::Malformed`] if it is no regular file, [`Cause::TooLong`] past the cap.
+    pub fn read_regular(&self, name: impl AsRef<OsStr>, cap: usize, buf: &mut Buf) -> Result<Stamp> {
+        let name = Path::new(name.as_ref());
+        self.read_regular_cause(name, cap, buf).map_err(|cause| self.error(name, cause))
+    }
+
+    fn read_regular_cause(&self, name: &Path, cap: usize, buf: &mut Buf) -> Result<Stamp, Cause> {
+        let fd = open_at(&self.fd, name).map_err(Cause::Os)?;
+        let stamp = Stamp::new(&rustix::fs::fstat(&fd).map_err(Cause::Os)?);
+        if !stamp.is_regular() {
+            return Err(Cause::Malformed("a regular file"));
+        }
+        if stamp.size() > cap as u64 {
+            return Err(Cause::TooLong(cap));
+        }
+        buf.fill(&fd, cap)?;
+        Ok(stamp)
+    }
+
     /// What the symbolic link `name` points to; `None` if it is gone or no link.
     ///
     /// # Errors
@@ -132,6 +177,28 @@ impl Dir {
     /// Where this directory is, as the kernel knows it: links on the way to it are resolved.
     pub fn path(&self) -> PathBuf {
         path_of(&self.fd)
+    }
+
+    /// As [`path`](Self::path), into a buffer that is kept: for collectors that name a device by where it is, each scrape.
+    ///
+    /// The buffer is left empty if the directory has been removed, or if this process has no `/proc`.
+    pub fn path_into(&self, path: &mut Vec<u8>) {
+        use std::io::Write;
+        const MOST: usize = 4096;
+        path.clear();
+        path.reserve(MOST);
+        let mut name = [0u8; 32];
+        let mut rest = &mut name[..];
+        if write!(rest, "/proc/self/fd/{}", self.fd.as_raw_fd()).is_err() {
+            return;
+        }
+        let left = rest.len();
+        let name = &name[..name.len() - left];
+        if rustix::fs::readlinkat_raw(rustix::fs::CWD, name, rustix::buffer::spare_capacity(path)).is_err()
+            || path.ends_with(b" (deleted)")
+        {
+            path.clear();
+        }
     }
 
     fn error(&self, name: &Path, cause: Cause) -> Error {
@@ -224,6 +291,8 @@ mod tests {
         let mut buf = Buf::new();
         assert_eq!(dir.attribute("a:1", &mut buf).unwrap(), Some(&b"a:1\n"[..]));
         assert_eq!(dir.attribute("none", &mut buf).unwrap(), None);
+        assert_eq!(dir.table("a:1", &mut buf).unwrap(), Some(&b"a:1\n"[..]));
+        assert_eq!(dir.table("none", &mut buf).unwrap(), None);
         assert_eq!(
             dir.read("none", &mut buf).unwrap_err().path,
             tmp.path().canonicalize().unwrap().join("none")
@@ -232,8 +301,30 @@ mod tests {
         assert!(dir.dir("b").unwrap().is_none(), "a file is no directory");
         assert_eq!(dir.link("link").unwrap().unwrap(), Path::new("sub"));
         assert_eq!(dir.link("b").unwrap(), None);
+        let stamp = dir.read_regular("b", 2, &mut buf).unwrap();
+        assert_eq!((buf.bytes(), stamp), (&b"b\n"[..], dir.stamp("b").unwrap()));
+        assert_eq!(dir.read_regular("b", 1, &mut buf).unwrap_err().cause, Cause::TooLong(1));
+        assert_eq!(
+            dir.read_regular("link", 9, &mut buf).unwrap_err().cause,
+            Cause::Malformed("a regular file")
+        );
+        assert!(!dir.stamp("link").unwrap().is_regular() && dir.stamp("none").unwrap_err().is_gone());
         dir.dir("sub").unwrap().unwrap().names(&mut names).unwrap();
         assert!(names.is_empty());
         assert!(Dir::open(tmp.path().join("none")).unwrap_err().is_gone());
+    }
+
+    #[test]
+    fn the_path_of_a_directory_has_its_links_resolved() {
+        let tmp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tmp.path().join("sub")).unwrap();
+        std::os::unix::fs::symlink("sub", tmp.path().join("link")).unwrap();
+        let dir = Dir::open(tmp.path()).unwrap().dir("link").unwrap().unwrap();
+        let mut path = b"old".to_vec();
+        dir.path_into(&mut path);
+        assert_eq!(path, tmp.path().canonicalize().unwrap().join("sub").as_os_str().as_bytes());
+        std::fs::remove_dir(tmp.path().join("sub")).unwrap();
+        dir.path_into(&mut path);
+        assert!(path.is_empty());
     }
 }

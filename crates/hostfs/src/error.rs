@@ -20,7 +20,7 @@ pub struct Error {
 }
 
 /// What was wrong with a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// The kernel's answer.
     Os(Errno),
@@ -84,9 +84,14 @@ pub(crate) fn is_unavailable(errno: Errno) -> bool {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
-        match self.cause {
-            Cause::Os(errno) => f.write_str(crate::sys::describe(errno)),
+        write!(f, "{}: {}", self.path.display(), self.cause)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Os(errno) => f.write_str(crate::sys::describe(*errno)),
             Cause::TooLong(cap) => write!(f, "longer than {cap} bytes"),
             Cause::Malformed(expected) => write!(f, "not {expected}"),
         }

@@ -225,6 +225,54 @@ pub fn read_with_cap(path: impl AsRef<Path>, cap: usize, buf: &mut Buf) -> Resul
     Ok(&buf.bytes)
 }
 
+/// What tells one state of a file from another without reading it.
+///
+/// The time of the last change of the inode is part of it: unlike the time of modification, no program can set it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    mode: u32,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn new(stat: &rustix::fs::Stat) -> Self {
+        // The fields' types differ by architecture.
+        #[allow(clippy::unnecessary_cast)]
+        Stamp {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            mode: stat.st_mode as u32,
+            size: stat.st_size as u64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        }
+    }
+
+    /// Whether it is a regular file, which can be read without waiting for anyone.
+    pub fn is_regular(&self) -> bool {
+        rustix::fs::FileType::from_raw_mode(self.mode) == rustix::fs::FileType::RegularFile
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When its contents were last modified, in whole seconds since the epoch.
+    pub fn modified_seconds(&self) -> i64 {
+        self.modified.0
+    }
+
+    /// When it was last changed in any way, in whole seconds since the epoch.
+    pub fn changed_seconds(&self) -> i64 {
+        self.changed.0
+    }
+}
+
 /// Opens for reading without ever waiting: a FIFO in the place of a file must not hold a scrape.
 fn open(path: &Path) -> Result<OwnedFd> {
     open_at(CWD, path).map_err(|errno| Error::os(path, errno))

@@ -13,6 +13,7 @@ mod arena;
 mod dir;
 mod error;
 mod file;
+mod glob;
 pub mod mounts;
 pub mod netlink;
 pub mod scan;
@@ -23,5 +24,6 @@ pub use dir::{Dir, Names};
 pub use error::{Cause, Error, Gone, Result};
 #[cfg(feature = "trace-opens")]
 pub use file::trace;
-pub use file::{Buf, File, Root, read, read_with_cap};
+pub use file::{Buf, File, Root, Stamp, read, read_with_cap};
+pub use glob::glob;
 pub use rustix::io::Errno;

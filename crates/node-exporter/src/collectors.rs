@@ -11,9 +11,11 @@ mod buddyinfo;
 mod cgroups;
 mod conntrack;
 mod cpu;
+mod cpu_vulnerabilities;
 mod cpufreq;
 mod diskstats;
 mod dmi;
+mod drbd;
 mod edac;
 mod entropy;
 mod fibrechannel;
@@ -25,6 +27,7 @@ mod interrupts;
 mod ipvs;
 mod kernel_hung;
 mod ksmd;
+mod lnstat;
 mod loadavg;
 mod mdadm;
 mod meminfo;
@@ -37,6 +40,7 @@ mod nfs;
 mod nfsd;
 mod nvme;
 mod os;
+mod pcidevice;
 mod powersupplyclass;
 mod pressure;
 mod processes;
@@ -49,6 +53,7 @@ mod sockstat;
 mod softirqs;
 mod softnet;
 mod stat;
+mod swap;
 mod sysctl;
 mod tapestats;
 mod textfile;
@@ -59,6 +64,7 @@ mod udp_queues;
 mod uname;
 mod vmstat;
 mod watchdog;
+mod xfrm;
 mod xfs;
 mod zfs;
 mod zoneinfo;
@@ -74,9 +80,11 @@ pub const ALL: &[Entry] = &[
     cgroups::ENTRY,
     conntrack::ENTRY,
     cpu::ENTRY,
+    cpu_vulnerabilities::ENTRY,
     cpufreq::ENTRY,
     diskstats::ENTRY,
     dmi::ENTRY,
+    drbd::ENTRY,
     edac::ENTRY,
     entropy::ENTRY,
     fibrechannel::ENTRY,
@@ -88,6 +96,7 @@ pub const ALL: &[Entry] = &[
     ipvs::ENTRY,
     kernel_hung::ENTRY,
     ksmd::ENTRY,
+    lnstat::ENTRY,
     loadavg::ENTRY,
     mdadm::ENTRY,
     meminfo::ENTRY,
@@ -100,6 +109,7 @@ pub const ALL: &[Entry] = &[
     nfsd::ENTRY,
     nvme::ENTRY,
     os::ENTRY,
+    pcidevice::ENTRY,
     powersupplyclass::ENTRY,
     pressure::ENTRY,
     processes::ENTRY,
@@ -112,6 +122,7 @@ pub const ALL: &[Entry] = &[
     softirqs::ENTRY,
     softnet::ENTRY,
     stat::ENTRY,
+    swap::ENTRY,
     sysctl::ENTRY,
     tapestats::ENTRY,
     textfile::ENTRY,
@@ -122,6 +133,7 @@ pub const ALL: &[Entry] = &[
     uname::ENTRY,
     vmstat::ENTRY,
     watchdog::ENTRY,
+    xfrm::ENTRY,
     xfs::ENTRY,
     zfs::ENTRY,
     zoneinfo::ENTRY,
@@ -129,21 +141,15 @@ pub const ALL: &[Entry] = &[
 
 /// Collectors of the original that are not here. Switching one off is taken, switching one on is refused.
 pub const LACKING: &[&str] = &[
-    "cpu_vulnerabilities",
-    "drbd",
     "drm",
     "ethtool",
-    "lnstat",
     "logind",
     "network_route",
     "ntp",
-    "pcidevice",
     "perf",
     "runit",
     "supervisord",
-    "swap",
     "systemd",
     "tcpstat",
     "wifi",
-    "xfrm",
 ];

@@ -286,26 +286,23 @@ impl Table<'_> {
             by_family.entry(family).or_default().push((series, cells));
         }
         writeln!(f, "{title} ({count} in {})", counted(by_family.len(), "family", "families"))?;
-        // One set of columns for the whole section; a family's line has no cells, so it does not widen them.
+        // One set of columns for the whole section.
         let mut lines: Vec<(String, Vec<String>)> =
             vec![(String::new(), heads.iter().map(ToString::to_string).collect())];
         for (family, series) in by_family {
             if let [(text, cells)] = &series[..] {
-                lines.push((format!("  {text}"), cells.clone()));
+                lines.push(((*text).to_owned(), cells.clone()));
                 continue;
             }
-            lines.push((format!("  {family} ({})", series.len()), Vec::new()));
+            lines.push((format!("{family} ({})", series.len()), Vec::new()));
             for (text, cells) in series.iter().take(self.most) {
                 lines.push((
-                    format!(
-                        "    {}",
-                        text.strip_prefix(family).filter(|t| t.starts_with('{')).unwrap_or(text)
-                    ),
+                    format!("  {}", text.strip_prefix(family).filter(|t| t.starts_with('{')).unwrap_or(text)),
                     cells.clone(),
                 ));
             }
             if series.len() > self.most {
-                lines.push((format!("    ... {} more", series.len() - self.most), Vec::new()));
+                lines.push((format!("  ... {} more", series.len() - self.most), Vec::new()));
             }
         }
         write_lines(f, &lines)?;
@@ -373,20 +370,19 @@ fn write_rows(f: &mut fmt::Formatter<'_>, indent: &str, rows: &[Vec<String>], ri
     Ok(())
 }
 
-/// Lines with a text and right-aligned cells. A text that is much longer than the others does not push their cells away.
+/// Right-aligned cells, and after them the text, which may be of any length.
 fn write_lines(f: &mut fmt::Formatter<'_>, lines: &[(String, Vec<String>)]) -> fmt::Result {
-    const WIDEST: usize = 90;
-    let with_cells = || lines.iter().filter(|(_, cells)| !cells.is_empty());
-    let text_width = with_cells().map(|(text, _)| text.chars().count().min(WIDEST)).max().unwrap_or(0);
-    let columns = with_cells().map(|(_, cells)| cells.len()).max().unwrap_or(0);
-    let width =
-        |column: usize| with_cells().map(|(_, cells)| cells[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let columns = lines.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+    let cell = |cells: &[String], column: usize| cells.get(column).cloned().unwrap_or_default();
+    let width = |column| lines.iter().map(|(_, cells)| cell(cells, column).chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     for (text, cells) in lines {
-        let mut line = if cells.is_empty() { text.clone() } else { format!("{text:<text_width$}") };
-        for (cell, width) in cells.iter().zip(&widths) {
-            line.push_str(&format!("  {cell:>width$}"));
+        let mut line = String::new();
+        for (column, width) in widths.iter().enumerate() {
+            line.push_str(&format!("  {:>width$}", cell(cells, column)));
         }
+        line.push_str("  ");
+        line.push_str(text);
         writeln!(f, "{}", line.trim_end())?;
     }
     Ok(())

@@ -89,12 +89,12 @@ Label sets changed (1)
   node_disk_info  lost wwn  gained -  1 series
 
 Series missing from NEW (1 in 1 family)
-                                               OLD
-  node_cpu_seconds_total{cpu=\"0\",mode=\"user\"}   50
+  OLD
+   50  node_cpu_seconds_total{cpu=\"0\",mode=\"user\"}
 
 Values that differ by more than time explains (1 in 1 family)
-                                               OLD   NEW  change
-  node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"}  100  1000    x 10
+  OLD   NEW  change
+  100  1000    x 10  node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"}
 
 Families only in NEW (does no harm) (1)
   node_more  gauge  1 series
@@ -116,9 +116,12 @@ fn many_series_are_cut_unless_all_are_asked_for() {
     files.write("many", &series(15));
     files.write("few", &series(1));
     let (_, out, _) = files.run(&["many", "few"]);
-    assert!(out.contains("  m (14)\n    {i=\"01\"}    1\n") && out.contains("    ... 4 more\n"), "{out}");
+    assert!(
+        out.contains("       m (14)\n    1    {i=\"01\"}\n") && out.contains("         ... 4 more\n"),
+        "{out}"
+    );
     let (_, out, _) = files.run(&["many", "few", "--all"]);
-    assert!(out.contains("    {i=\"14\"}   14\n") && !out.contains("more"), "{out}");
+    assert!(out.contains("   14    {i=\"14\"}\n") && !out.contains("more"), "{out}");
 }
 
 #[test]

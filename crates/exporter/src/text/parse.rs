@@ -78,7 +78,7 @@ impl Part {
 }
 
 /// Where a text breaks the format, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Error {
     /// The line, from 1 on.
     pub line: usize,
@@ -232,7 +232,8 @@ impl Parser {
         cursor.skip_blanks();
         let value = float(cursor.word()).ok_or("no number where the value should be")?;
         let negative = kind == Kind::Histogram && value < 0.0;
-        if negative && (part == Part::Count || (part == Part::Bucket && special("le").is_some())) {
+        let is_bucket = matches!(part, Part::Value | Part::Bucket) && special("le").is_some();
+        if negative && (part == Part::Count || is_bucket) {
             return Err("a histogram with a negative count");
         }
         let mut timestamp = None;
