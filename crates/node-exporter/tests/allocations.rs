@@ -19,32 +19,38 @@ use testbed::{bighost, recorded, shared, tree};
 struct Counting;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
-/// Print where the next allocation comes from.
-static SHOWS: AtomicBool = AtomicBool::new(false);
+/// Look where each allocation comes from, which is slow.
+static LOOKS: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Allocations for an error value: the path of what is not there.
+static FOR_ERRORS: AtomicU64 = AtomicU64::new(0);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 impl Counting {
     fn note(size: usize) {
-        if COUNTS.load(Relaxed) {
-            ALLOCATIONS.fetch_add(1, Relaxed);
-            if SHOWS.swap(false, Relaxed) {
-                COUNTS.store(false, Relaxed);
-                let trace = Backtrace::force_capture().to_string();
+        if !COUNTS.load(Relaxed) {
+            return;
+        }
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        if LOOKS.load(Relaxed) {
+            COUNTS.store(false, Relaxed);
+            let trace = Backtrace::force_capture().to_string();
+            if trace.contains("hostfs::error::Error::") {
+                FOR_ERRORS.fetch_add(1, Relaxed);
+            } else {
+                LOOKS.store(false, Relaxed);
+                eprintln!("    {size} bytes by");
                 let lines: Vec<&str> = trace.lines().collect();
                 let ours = |line: &str| {
                     ["node_exporter::", "hostfs::", "exporter::"].iter().any(|c| line.contains(c))
                 };
-                eprintln!("    {size} bytes by");
-                for pair in
-                    lines.windows(2).filter(|pair| ours(pair[0]) && !pair[0].contains("Collector>")).take(4)
-                {
+                for pair in lines.windows(2).filter(|pair| ours(pair[0])).take(4) {
                     eprintln!("    {} {}", pair[0].trim(), pair[1].trim());
                 }
-                COUNTS.store(true, Relaxed);
             }
+            COUNTS.store(true, Relaxed);
         }
     }
 }
@@ -68,9 +74,6 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
-
-/// What may allocate, and why.
-const MAY: &[(&str, &str)] = &[];
 
 /// Runs of a collector before it is counted.
 const WARM_UP: usize = 3;
@@ -114,8 +117,9 @@ fn over(host: &str, args: &[String], failed: &mut BTreeMap<String, Vec<String>>)
         for _ in 0..WARM_UP {
             drop(collect(&mut *collector, &mut text));
         }
-        let mut run = |shows: bool| {
-            SHOWS.store(shows, Relaxed);
+        let mut run = |looks: bool| {
+            LOOKS.store(looks, Relaxed);
+            FOR_ERRORS.store(0, Relaxed);
             ALLOCATIONS.store(0, Relaxed);
             COUNTS.store(true, Relaxed);
             let result = collect(&mut *collector, &mut text);
@@ -133,10 +137,14 @@ fn over(host: &str, args: &[String], failed: &mut BTreeMap<String, Vec<String>>)
                 break;
             }
         }
-        if least > 0 && !MAY.iter().any(|(name, _)| *name == entry.name) {
-            eprintln!("{} over {host}: {least} allocations, of which the first", entry.name);
-            run(true);
-            failed.entry(entry.name.to_owned()).or_default().push(format!("{host}: {least}"));
+        if least > 0 {
+            // What is not there costs an error with its path. That is known, and few.
+            run(true).1.ok();
+            let for_errors = FOR_ERRORS.load(Relaxed);
+            if least > for_errors || for_errors > 8 {
+                eprintln!("{} over {host}: {least} allocations, {for_errors} of them for errors", entry.name);
+                failed.entry(entry.name.to_owned()).or_default().push(format!("{host}: {least}"));
+            }
         }
     }
     eprintln!("{host}: {measured} collectors measured");

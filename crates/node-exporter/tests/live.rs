@@ -46,7 +46,7 @@ impl Readings {
 #[test]
 fn every_series_of_the_original_is_there_with_a_value_that_fits() {
     let Some(original) = original("ours beside the original on this machine") else { return };
-    let Some(families) = shared::families() else { return shared::skipped("live", "there is no ../shared") };
+    let families = shared::families().unwrap_or_default();
     let theirs = Exporter::start(&original, &shared::UPSTREAM_DEFAULTS, Path::new("/"));
     let ours = Exporter::start(&binary(), &[] as &[&str], Path::new("/"));
     let (mut their_client, mut our_client) = (theirs.client(), ours.client());

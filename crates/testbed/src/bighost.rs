@@ -487,7 +487,7 @@ fn disks(tree: &mut Tree) {
         ] {
             tree.file(format!("{dir}/{file}"), format!("{value}\n"));
         }
-        let namespace = format!("{dir}/nvme{i}c0n1");
+        let namespace = format!("{dir}/nvme{i}n1");
         for (file, value) in [
             ("ana_state", "optimized"),
             ("nuse", "488281250"),

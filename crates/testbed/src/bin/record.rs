@@ -1,5 +1,5 @@
-//! Records what the tests compare with: `record vm` takes this machine's files into `vm.tree`, `record answers` has the original
-//! answer over that tree and over the made-up big host. Run it where the original is; look at the difference before it is committed.
+//! Records what the tests compare with: `record vm [EXPORTER]` takes this machine's files into `vm.tree`, as far as the original or the
+//! other exporter opens them; `record answers` has the original answer over that tree and over the made-up big host. Run it where the original is; look at the difference before it is committed.
 
 #![allow(clippy::unwrap_used, reason = "a tool for developers: it ends with what went wrong")]
 
@@ -17,7 +17,11 @@ fn main() {
         shared::peer("node_exporter").expect("the original: set PEERS_DIR, or be root with ../shared");
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     match std::env::args().nth(1).as_deref() {
-        Some("vm") => fs::write(fixtures.join("vm.tree"), vm(&original).to_text()).unwrap(),
+        Some("vm") => {
+            let other = std::env::args_os().nth(2).map(PathBuf::from);
+            let exporters: Vec<PathBuf> = [original].into_iter().chain(other).collect();
+            fs::write(fixtures.join("vm.tree"), vm(&exporters).to_text()).unwrap();
+        }
         Some("answers") => {
             let answer = |tree: &Tree, args: &[&str]| {
                 let host = Host::new(tree);
@@ -38,24 +42,26 @@ fn main() {
             fs::write(fixtures.join("big.prom.gz"), testbed::http::gzip(big.as_bytes())).unwrap();
         }
         _ => {
-            eprintln!("record vm | record answers");
+            eprintln!("record vm [EXPORTER] | record answers");
             std::process::exit(1);
         }
     }
 }
 
-/// What the original asks for on this machine.
-fn vm(original: &Path) -> Tree {
+/// What the exporters ask for on this machine.
+fn vm(exporters: &[PathBuf]) -> Tree {
     let args: Vec<&str> = recorded::vm_args().into_iter().filter(|arg| !arg.starts_with("--path.")).collect();
-    let (asked, _) = strace::asked(original, &args, Path::new("/")).expect("strace works");
+    let asked = exporters
+        .iter()
+        .flat_map(|exporter| strace::asked(exporter, &args, Path::new("/")).expect("strace works").0);
     let mut recorder = Recorder { tree: Tree::new() };
     for top in ["proc", "sys", "udev", "rootfs"] {
         recorder.tree.dir(top);
     }
-    for asked in &asked {
+    for asked in asked {
         recorder.record(&asked.path);
     }
-    // Some of ours reads what the original does not.
+    // What netlink answers in place of.
     for path in ["/etc/os-release", "/usr/lib/os-release", "/proc/self/mountinfo"] {
         recorder.record(Path::new(path));
     }
