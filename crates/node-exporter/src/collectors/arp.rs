@@ -19,8 +19,8 @@ pub(crate) const ENTRY: Entry = Entry {
     on: true,
     help: "Entries of the ARP table from netlink or /proc/net/arp.",
     flags: &[
-        Flag::text(INCLUDE, "", "Only interfaces whose name matches this pattern."),
-        Flag::text(EXCLUDE, "", "All interfaces but those whose name matches this pattern."),
+        Flag::text(INCLUDE, "", "Pattern of interfaces to show."),
+        Flag::text(EXCLUDE, "", "Pattern of interfaces to leave out."),
         Flag::switch("collector.arp.netlink", true, "Ask netlink instead of reading /proc/net/arp."),
     ],
     new: |flags| {

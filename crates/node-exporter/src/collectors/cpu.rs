@@ -31,8 +31,8 @@ pub(crate) const ENTRY: Entry = Entry {
     flags: &[
         Flag::switch(GUEST, true, "Export the time that guests ran."),
         Flag::switch(INFO, false, "Export model, topology and frequency of each CPU from /proc/cpuinfo."),
-        Flag::text(FLAGS, "", "Pattern of CPU flags to export; turns --collector.cpu.info on."),
-        Flag::text(BUGS, "", "Pattern of CPU bugs to export; turns --collector.cpu.info on."),
+        Flag::text(FLAGS, "", "Pattern of CPU flags to show; turns --collector.cpu.info on."),
+        Flag::text(BUGS, "", "Pattern of CPU bugs to show; turns --collector.cpu.info on."),
     ],
     new: |flags| Ok(Box::new(Cpu::new(flags)?)),
 };

@@ -23,8 +23,8 @@ pub(crate) const ENTRY: Entry = Entry {
     on: true,
     help: "InfiniBand devices from /sys/class/infiniband.",
     flags: &[
-        Flag::text(INCLUDE, "", "Only devices whose name matches this pattern."),
-        Flag::text(EXCLUDE, "", "All devices but those whose name matches this pattern."),
+        Flag::text(INCLUDE, "", "Pattern of devices to show."),
+        Flag::text(EXCLUDE, "", "Pattern of devices to leave out."),
     ],
     new: |flags| {
         Ok(Box::new(InfiniBand {

@@ -22,8 +22,8 @@ pub(crate) const ENTRY: Entry = Entry {
     on: false,
     help: "Interrupts per CPU from /proc/interrupts.",
     flags: &[
-        Flag::text(INCLUDE, "", "Pattern of interrupts to export, matched against `name;info;devices`."),
-        Flag::text(EXCLUDE, "", "Pattern of interrupts to leave out, matched against `name;info;devices`."),
+        Flag::text(INCLUDE, "", "Pattern of interrupts to show, matched on name;info;devices."),
+        Flag::text(EXCLUDE, "", "Pattern of interrupts to leave out, matched on name;info;devices."),
         Flag::switch(ZEROS, true, "Export counts of 0."),
     ],
     new: |flags| {

@@ -20,7 +20,7 @@ pub(crate) const ENTRY: Entry = Entry {
     flags: &[Flag::text(
         FLAG,
         "local_address,local_port,remote_address,remote_port,proto,local_mark",
-        "Labels of the backends; the values of those that become the same are summed.",
+        "Labels of the backends; those that become the same are added up.",
     )],
     new: |flags| {
         let mut wanted = [false; LABELS.len()];

@@ -29,11 +29,11 @@ pub(crate) const ENTRY: Entry = Entry {
     on: true,
     help: "Properties of network interfaces from /sys/class/net.",
     flags: &[
-        Flag::text(IGNORED, "^$", "All interfaces but those whose name matches this pattern."),
+        Flag::text(IGNORED, "^$", "Pattern of interfaces to leave out."),
         Flag::switch(
             "collector.netclass.ignore-invalid-speed",
             false,
-            "Leave out a speed that is not known instead of telling -125000.",
+            "Leave out a speed that is not known, instead of -125000.",
         ),
         Flag::switch("collector.netclass.netlink", false, "Ask netlink alone, in the families of that mode."),
         Flag::switch(

@@ -26,19 +26,15 @@ pub(crate) const ENTRY: Entry = Entry {
     on: true,
     help: "Traffic of network interfaces from netlink or /proc/net/dev.",
     flags: &[
-        Flag::text(INCLUDE, "", "Only interfaces whose name matches this pattern (not with device-exclude)."),
-        Flag::text(
-            EXCLUDE,
-            "",
-            "All interfaces but those whose name matches this pattern (not with device-include).",
-        ),
+        Flag::text(INCLUDE, "", "Pattern of interfaces to show; not together with device-exclude."),
+        Flag::text(EXCLUDE, "", "Pattern of interfaces to leave out; not together with device-include."),
         Flag::renamed("collector.netdev.device-whitelist", INCLUDE),
         Flag::renamed("collector.netdev.device-blacklist", EXCLUDE),
-        Flag::switch("collector.netdev.address-info", false, "Tell the addresses of the interfaces."),
+        Flag::switch("collector.netdev.address-info", false, "Export the addresses of the interfaces."),
         Flag::switch(
             "collector.netdev.enable-detailed-metrics",
             false,
-            "Each error counter by itself, under other names.",
+            "Export each error counter by itself; the usual sums are then not there.",
         ),
         Flag::switch("collector.netdev.netlink", true, "Ask netlink instead of reading /proc/net/dev."),
         Flag::switch("collector.netdev.label-ifalias", false, "Add the interface's alias as a label."),

@@ -25,7 +25,7 @@ pub(crate) const ENTRY: Entry = Entry {
     flags: &[Flag::text(
         FIELDS,
         "^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|Syncookies.*|TCPSynRetrans|TCPTimeouts|TCPOFOQueue|TCPRcvQDrop)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$",
-        "Pattern of the fields to export, as in TcpExt_ListenDrops.",
+        "Pattern of fields to show, as in TcpExt_ListenDrops.",
     )],
     new: |flags| {
         let pattern = flags.pattern(FIELDS)?;

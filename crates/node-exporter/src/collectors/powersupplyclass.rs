@@ -20,7 +20,7 @@ pub(crate) const ENTRY: Entry = Entry {
     name: "powersupplyclass",
     on: true,
     help: "Batteries and chargers from /sys/class/power_supply.",
-    flags: &[Flag::text(IGNORED, "^$", "Pattern of the power supplies to leave out.")],
+    flags: &[Flag::text(IGNORED, "^$", "Pattern of power supplies to leave out.")],
     new: |flags| {
         // An empty pattern matches everything.
         let ignored = match flags.pattern(IGNORED)? {

@@ -20,12 +20,8 @@ pub(crate) const ENTRY: Entry = Entry {
     on: false,
     help: "Queueing disciplines of network interfaces from netlink.",
     flags: &[
-        Flag::text(INCLUDE, "", "Only interfaces whose name matches this pattern (not with device-exclude)."),
-        Flag::text(
-            EXCLUDE,
-            "",
-            "All interfaces but those whose name matches this pattern (not with device-include).",
-        ),
+        Flag::text(INCLUDE, "", "Pattern of interfaces to show; not together with device-exclude."),
+        Flag::text(EXCLUDE, "", "Pattern of interfaces to leave out; not together with device-include."),
         Flag::renamed("collector.qdisk.device-include", INCLUDE),
         Flag::renamed("collector.qdisk.device-exclude", EXCLUDE),
         Flag::text(FIXTURES, "", "A directory with recorded answers, for tests.").hidden(),

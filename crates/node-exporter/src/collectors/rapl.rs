@@ -18,7 +18,7 @@ const ZONE_LABEL: &str = "collector.rapl.enable-zone-label";
 pub(crate) const ENTRY: Entry = Entry {
     name: "rapl",
     on: true,
-    help: "Energy that the processor's parts have used from /sys/class/powercap.",
+    help: "Energy used by the parts of the processor from /sys/class/powercap.",
     flags: &[Flag::switch(
         ZONE_LABEL,
         false,

@@ -16,8 +16,8 @@ pub(crate) const ENTRY: Entry = Entry {
     on: false,
     help: "Caches of kernel objects from /proc/slabinfo.",
     flags: &[
-        Flag::text(INCLUDE, ".*", "Pattern of the slabs to export."),
-        Flag::text(EXCLUDE, "", "Pattern of the slabs to leave out."),
+        Flag::text(INCLUDE, ".*", "Pattern of slabs to show."),
+        Flag::text(EXCLUDE, "", "Pattern of slabs to leave out."),
     ],
     new: |flags| {
         Ok(Box::new(SlabInfo {

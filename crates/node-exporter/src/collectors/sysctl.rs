@@ -19,10 +19,7 @@ pub(crate) const ENTRY: Entry = Entry {
     on: false,
     help: "Kernel parameters from /proc/sys that the flags name.",
     flags: &[
-        Flag::list(
-            INCLUDE,
-            "Parameter to export as a number: name, or name:field,field for one of several numbers.",
-        ),
+        Flag::list(INCLUDE, "Parameter to export as a number: name, or name:a,b to name several numbers."),
         Flag::list(INCLUDE_INFO, "Parameter to export as labels, a series for each word."),
     ],
     new: |flags| {

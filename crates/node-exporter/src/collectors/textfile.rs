@@ -28,7 +28,7 @@ pub(crate) const ENTRY: Entry = Entry {
     help: "Metrics from files that other programs write.",
     flags: &[Flag::list(
         "collector.textfile.directory",
-        "Directory with *.prom files in text format; may be a shell pattern (repeatable).",
+        "Directory with *.prom files in text format; may be a shell pattern.",
     )],
     new: |flags| {
         let patterns = flags.list("collector.textfile.directory").iter();

@@ -17,8 +17,8 @@ const FIELDS: &str = "collector.vmstat.fields";
 pub(crate) const ENTRY: Entry = Entry {
     name: "vmstat",
     on: true,
-    help: "Events of the memory management from /proc/vmstat.",
-    flags: &[Flag::text(FIELDS, "^(oom_kill|pgpg|pswp|pg.*fault).*", "Pattern of the fields to export.")],
+    help: "Memory management events from /proc/vmstat.",
+    flags: &[Flag::text(FIELDS, "^(oom_kill|pgpg|pswp|pg.*fault).*", "Pattern of fields to show.")],
     new: |flags| {
         Ok(Box::new(VmStat {
             file: paths::proc(flags).file("vmstat"),
