@@ -39,6 +39,7 @@ const AGGREGATES: &[(&str, &str, &str)] = &[
 const STATES: &[(&str, &str)] = &[
     ("cpufreq", "node_cpu_scaling_governor"),
     ("netclass", "node_network_up"),
+    ("pcidevice", "node_pcidevice_power_state"),
     ("zfs", "node_zfs_zpool_state"),
 ];
 
@@ -47,6 +48,12 @@ const INSTEAD: &[(&str, &str, &str, &str)] = &[
     ("pcidevice", "node_pcidevice_", "-1", "the original's word for unknown"),
     ("textfile", "node_textfile_scrape_error", "1", "that is what it is for"),
 ];
+
+/// Labels that hold the original's word where their file does not tell.
+const LABELS_INSTEAD: &[(&str, &str)] = &[("rotational", "0")];
+
+/// Collectors that take a line's place for its CPU, so that a table twice is a table of twice as many CPUs.
+const LINES_ARE_CPUS: &[&str] = &["lnstat"];
 
 /// Families that a file's texts give a name, or of which there is one for each word in it.
 const NAMES_FROM_FILES: &[(&str, &str)] = &[("rapl", "node_rapl_"), ("sysctl", "node_sysctl_info")];
@@ -67,7 +74,8 @@ const OPEN_ENDED: &[&str] = &[
 ];
 
 /// Collectors that go on with the next device and report the error, so that a family lacks the one that failed.
-const DEVICE_BY_DEVICE: &[&str] = &["bcachefs", "cpu_vulnerabilities", "cpufreq", "pcidevice", "zfs"];
+const DEVICE_BY_DEVICE: &[&str] =
+    &["bcachefs", "cpu_vulnerabilities", "cpufreq", "lnstat", "pcidevice", "zfs"];
 
 /// Collectors that read some files only once, or only when something else has changed, and why that is right.
 const READ_ONCE: &[(&str, &str)] = &[
@@ -302,7 +310,9 @@ impl Bench<'_> {
         let crlf = String::from_utf8_lossy(&contents).replace('\n', "\r\n").into_bytes();
         let middle = contents.len() / 2;
         let nul = [&contents[..middle], b"\0", &contents[middle..]].concat();
-        let is_table = contents.ends_with(b"\n") && contents.iter().filter(|&&b| b == b'\n').count() > 1;
+        let is_table = !LINES_ARE_CPUS.contains(&self.job.entry.name)
+            && contents.ends_with(b"\n")
+            && contents.iter().filter(|&&b| b == b'\n').count() > 1;
         let numbers = |by: &[u8]| replace_numbers(&contents, by);
         for (name, damaged, rule) in [
             ("empty", Vec::new(), Rule::Less),
@@ -631,6 +641,7 @@ fn has_other_texts(sample: &str, other: &str, contents: Option<&str>) -> bool {
     let is_explained = |label: &(&str, String)| {
         label.1.is_empty()
             || label.1 == "unknown"
+            || LABELS_INSTEAD.contains(&(label.0, label.1.as_str()))
             || then.contains(label)
             || contents.is_some_and(|contents| contents.contains(&plain(&label.1)))
     };
