@@ -7,8 +7,8 @@ use crate::http::gunzip;
 use crate::shared::UPSTREAM_DEFAULTS;
 use crate::tree::Host;
 
-/// What asks the running kernel, and not the tree.
-const OFF: [&str; 5] = [
+/// Switches off what asks the running kernel, and not the tree.
+pub const OFF: [&str; 5] = [
     "--no-collector.selinux",
     "--no-collector.timex",
     "--no-collector.uname",
