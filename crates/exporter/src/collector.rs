@@ -1,5 +1,6 @@
 //! The contract between a collector and whatever runs it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Instant;
 
@@ -25,23 +26,62 @@ pub trait Collector: Send {
 /// Why a collector has nothing, or not everything, to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// This machine or kernel does not have it. The text says what is missing.
-    NoData(String),
-    /// It should be there. The text names the path and the cause, never a file's contents.
-    Failed(String),
+    /// This machine or kernel does not have it.
+    NoData(Reason),
+    /// It should be there.
+    Failed(Reason),
+}
+
+/// What is missing, or the path and the cause of a failure; never a file's contents.
+///
+/// It is put into words only when it is logged: what a machine lacks, it lacks in every scrape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// An error of the host's files.
+    Host(hostfs::Error),
+    /// Any other.
+    Text(Cow<'static, str>),
+}
+
+impl From<hostfs::Error> for Reason {
+    fn from(error: hostfs::Error) -> Self {
+        Reason::Host(error)
+    }
+}
+
+impl From<&'static str> for Reason {
+    fn from(text: &'static str) -> Self {
+        Reason::Text(text.into())
+    }
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Reason::Text(text.into())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Host(error) => error.fmt(f),
+            Reason::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 impl Error {
     /// [`Error::NoData`] if the thing is gone, else [`Error::Failed`].
     pub fn or_no_data(error: &hostfs::Error) -> Self {
-        if error.is_gone() { Error::NoData(error.to_string()) } else { Error::Failed(error.to_string()) }
+        let reason = error.clone().into();
+        if error.is_gone() { Error::NoData(reason) } else { Error::Failed(reason) }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NoData(what) | Error::Failed(what) => f.write_str(what),
+            Error::NoData(reason) | Error::Failed(reason) => reason.fmt(f),
         }
     }
 }
@@ -50,7 +90,7 @@ impl std::error::Error for Error {}
 
 impl From<hostfs::Error> for Error {
     fn from(error: hostfs::Error) -> Self {
-        Error::Failed(error.to_string())
+        Error::Failed(error.into())
     }
 }
 

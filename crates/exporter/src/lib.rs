@@ -14,6 +14,6 @@ pub mod scrape;
 pub mod text;
 pub mod web;
 
-pub use collector::{Collector, Entry, Error};
+pub use collector::{Collector, Entry, Error, Reason};
 pub use flags::{Flag, FlagError, Flags};
 pub use text::{Kind, Text};

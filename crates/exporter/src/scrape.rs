@@ -360,7 +360,7 @@ impl Work {
         self.seconds = started.elapsed().as_secs_f64();
         let result = result.unwrap_or_else(|_| {
             text.clear();
-            Err(Error::Failed("the collector panicked, which is a defect: please report it".to_owned()))
+            Err(Error::Failed("the collector panicked, which is a defect: please report it".into()))
         });
         self.success = result.is_ok();
         let Err(error) = result else {
@@ -465,15 +465,20 @@ impl Assembler {
 /// A compressor whose state and output buffer last: a new state is 446 KB.
 struct Gzip {
     deflate: Deflate,
+    /// Input that waits to be compressed together: a call for each family costs a third more.
+    staged: Vec<u8>,
     out: Vec<u8>,
     len: usize,
 }
+
+const STAGE_BYTES: usize = 32 * 1024;
 
 impl Default for Gzip {
     fn default() -> Self {
         // 16 more than the window's bits asks for gzip's header and trailer.
         let config = DeflateConfig { level: 1, window_bits: 16 + 15, ..DeflateConfig::default() };
-        Gzip { deflate: Deflate::new_with_config(config), out: vec![0; 16 * 1024], len: 0 }
+        let deflate = Deflate::new_with_config(config);
+        Gzip { deflate, staged: Vec::with_capacity(STAGE_BYTES), out: vec![0; 16 * 1024], len: 0 }
     }
 }
 
@@ -482,10 +487,24 @@ impl Gzip {
         self.deflate.reset();
         self.len = 0;
         for part in parts {
-            self.put(part, DeflateFlush::NoFlush);
+            if self.staged.len() + part.len() > STAGE_BYTES {
+                self.put_staged(DeflateFlush::NoFlush);
+            }
+            if part.len() > STAGE_BYTES {
+                self.put(part, DeflateFlush::NoFlush);
+            } else {
+                self.staged.extend_from_slice(part);
+            }
         }
-        self.put(&[], DeflateFlush::Finish);
+        self.put_staged(DeflateFlush::Finish);
         Bytes::copy_from_slice(&self.out[..self.len])
+    }
+
+    fn put_staged(&mut self, flush: DeflateFlush) {
+        let mut staged = std::mem::take(&mut self.staged);
+        self.put(&staged, flush);
+        staged.clear();
+        self.staged = staged;
     }
 
     fn put(&mut self, mut input: &[u8], flush: DeflateFlush) {

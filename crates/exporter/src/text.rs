@@ -407,6 +407,11 @@ fn float_into(out: &mut Vec<u8>, v: f64) {
         out.extend_from_slice(b"NaN");
         return;
     }
+    // Minus zero too.
+    if v == 0.0 {
+        out.push(b'0');
+        return;
+    }
     if v.is_sign_negative() {
         out.push(b'-');
     } else if v.is_infinite() {
@@ -518,7 +523,7 @@ mod tests {
         // Each checked with strconv.FormatFloat(v, 'g', -1, 64).
         for (value, text) in [
             (0.0, "0"),
-            (-0.0, "-0"),
+            (-0.0, "0"),
             (1.0, "1"),
             (-125_000.0, "-125000"),
             (329_204.0, "329204"),

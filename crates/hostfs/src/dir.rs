@@ -202,7 +202,7 @@ impl Dir {
     }
 
     fn error(&self, name: &Path, cause: Cause) -> Error {
-        Error { path: if name.as_os_str().is_empty() { self.path() } else { self.path().join(name) }, cause }
+        Error::new(&if name.as_os_str().is_empty() { self.path() } else { self.path().join(name) }, cause)
     }
 }
 
@@ -294,8 +294,8 @@ mod tests {
         assert_eq!(dir.table("a:1", &mut buf).unwrap(), Some(&b"a:1\n"[..]));
         assert_eq!(dir.table("none", &mut buf).unwrap(), None);
         assert_eq!(
-            dir.read("none", &mut buf).unwrap_err().path,
-            tmp.path().canonicalize().unwrap().join("none")
+            *dir.read("none", &mut buf).unwrap_err().path,
+            *tmp.path().canonicalize().unwrap().join("none")
         );
         assert_eq!(dir.attribute("sub", &mut buf).unwrap_err().errno(), Some(Errno::ISDIR));
         assert!(dir.dir("b").unwrap().is_none(), "a file is no directory");

@@ -1,7 +1,9 @@
 //! One error type for all reads: the path, and what went wrong there. Never what the file said.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -14,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// The file, directory or system call that failed.
-    pub path: PathBuf,
+    pub path: Arc<Path>,
     /// What was wrong with it.
     pub cause: Cause,
 }
@@ -30,15 +32,41 @@ pub enum Cause {
     Malformed(&'static str),
 }
 
+thread_local! {
+    /// Paths of earlier errors. What a machine lacks is missed again in every scrape, and should not cost an allocation each time.
+    static KNOWN: RefCell<Vec<Arc<Path>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many paths are remembered on each thread; the next one takes the oldest one's place.
+const MOST_KNOWN: usize = 128;
+
+fn shared(path: &Path) -> Arc<Path> {
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(found) = known.iter().find(|other| other.as_os_str() == path.as_os_str()) {
+            return Arc::clone(found);
+        }
+        if known.len() == MOST_KNOWN {
+            known.remove(0);
+        }
+        let path: Arc<Path> = path.into();
+        known.push(Arc::clone(&path));
+        path
+    })
+}
+
 impl Error {
+    pub(crate) fn new(path: &Path, cause: Cause) -> Self {
+        Error { path: shared(path), cause }
+    }
+
     /// An error number at a path.
     pub fn os(path: impl AsRef<Path>, errno: Errno) -> Self {
-        Error { path: path.as_ref().to_owned(), cause: Cause::Os(errno) }
+        Error::new(path.as_ref(), Cause::Os(errno))
     }
 
     /// Contents that are not what they should be; `expected` names the form that would be right.
     pub fn malformed(path: impl AsRef<Path>, expected: &'static str) -> Self {
-        Error { path: path.as_ref().to_owned(), cause: Cause::Malformed(expected) }
+        Error::new(path.as_ref(), Cause::Malformed(expected))
     }
 
     /// The kernel's error number, if that is the cause.
@@ -123,5 +151,22 @@ impl<T> Gone<T> for Result<T> {
             Err(error) if error.is_unavailable() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_comes_again_shares_its_path() {
+        let first = Error::os("/sys/class/none", Errno::NOENT);
+        for i in 0..MOST_KNOWN - 1 {
+            let _ = Error::os(format!("/other/{i}"), Errno::NOENT);
+        }
+        assert!(Arc::ptr_eq(&first.path, &Error::os("/sys/class/none", Errno::IO).path));
+        let _ = Error::os("/one/more", Errno::NOENT);
+        let again = Error::os("/sys/class/none", Errno::NOENT);
+        assert!(!Arc::ptr_eq(&first.path, &again.path) && first == again);
     }
 }

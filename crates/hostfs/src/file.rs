@@ -175,7 +175,7 @@ impl File {
         }
         match outcome {
             Some(Err(Cause::Os(errno))) if is_unavailable(errno) => Ok(None),
-            Some(Err(cause)) => Err(Error { path: self.path.clone(), cause }),
+            Some(Err(cause)) => Err(Error::new(&self.path, cause)),
             _ => Ok(Some(&buf.bytes)),
         }
     }
@@ -193,7 +193,7 @@ impl File {
             self.fd = None;
         }
         let fd = open(&self.path)?;
-        fill(buf, &fd).map_err(|cause| Error { path: self.path.clone(), cause })?;
+        fill(buf, &fd).map_err(|cause| Error::new(&self.path, cause))?;
         if regenerates(&fd) {
             self.fd = Some(fd);
         }
@@ -221,7 +221,7 @@ pub fn read(path: impl AsRef<Path>, buf: &mut Buf) -> Result<&[u8]> {
 pub fn read_with_cap(path: impl AsRef<Path>, cap: usize, buf: &mut Buf) -> Result<&[u8]> {
     let path = path.as_ref();
     let fd = open(path)?;
-    buf.fill(&fd, cap).map_err(|cause| Error { path: path.to_owned(), cause })?;
+    buf.fill(&fd, cap).map_err(|cause| Error::new(path, cause))?;
     Ok(&buf.bytes)
 }
 

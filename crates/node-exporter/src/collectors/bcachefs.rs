@@ -199,7 +199,7 @@ impl Bcachefs {
             }
         })?;
         if uuids.is_empty() {
-            return Err(Error::NoData("no bcachefs is mounted".to_owned()));
+            return Err(Error::NoData("no bcachefs is mounted".into()));
         }
         let uuids = std::mem::take(&mut self.uuids);
         for name in uuids.iter() {

@@ -76,6 +76,10 @@ struct Commits {
     total: Option<u64>,
 }
 
+impl Commits {
+    const NONE: Commits = Commits { count: Some(0), last: Some(0), max: Some(0), total: Some(0) };
+}
+
 /// The kinds of data that have their own space.
 const TYPES: [&str; 3] = ["data", "metadata", "system"];
 
@@ -194,7 +198,8 @@ impl Btrfs {
                     }
                 }
             }
-            let commits = dir.attribute("commit_stats", buf)?.map(commits).unwrap_or_default();
+            // Kernels before 6.0 have no such file, and the original says 0 there.
+            let commits = dir.attribute("commit_stats", buf)?.map_or(Commits::NONE, commits);
             filesystems.push(Filesystem {
                 fsid: fsid(name.as_bytes()),
                 uuid,
@@ -554,7 +559,14 @@ node_btrfs_device_size_bytes{{device="sdb",{id}}} 8192
         let tree = tree(&[("label", "\n")]);
         assert_eq!(
             tree.samples(&ENTRY, &[]),
-            "node_btrfs_info{label=\"\",uuid=\"0abb23a9-579b-43e6-ad30-227ef47fcb9d\"} 1\n"
+            format!(
+                "node_btrfs_info{{label=\"\",uuid=\"{0}\"}} 1\n\
+                 node_btrfs_commits_total{{uuid=\"{0}\"}} 0\n\
+                 node_btrfs_last_commit_seconds{{uuid=\"{0}\"}} 0\n\
+                 node_btrfs_max_commit_seconds{{uuid=\"{0}\"}} 0\n\
+                 node_btrfs_commit_seconds_total{{uuid=\"{0}\"}} 0\n",
+                "0abb23a9-579b-43e6-ad30-227ef47fcb9d"
+            )
         );
         assert_eq!(Tree::new(&[]).samples(&ENTRY, &[]), "", "no btrfs at all is success");
         assert_eq!(Tree::new(&[("sys/fs/btrfs/features/raid56", "0\n")]).samples(&ENTRY, &[]), "");
@@ -565,8 +577,10 @@ node_btrfs_device_size_bytes{{device="sdb",{id}}} 8192
         let tree = tree(&[("metadata_uuid", "a-b\n"), ("label", "one\n")]);
         tree.write("sys/fs/btrfs/1abb23a9-579b-43e6-ad30-227ef47fcb9d/metadata_uuid", "a-b\n");
         tree.write("sys/fs/btrfs/1abb23a9-579b-43e6-ad30-227ef47fcb9d/label", "two\n");
+        let samples = tree.samples(&ENTRY, &[]);
+        let infos = samples.split_inclusive('\n').filter(|line| line.starts_with("node_btrfs_info{"));
         assert_eq!(
-            tree.samples(&ENTRY, &[]),
+            infos.collect::<String>(),
             "node_btrfs_info{label=\"one\",uuid=\"a-b\"} 1\n\
              node_btrfs_info{label=\"two\",uuid=\"1abb23a9-579b-43e6-ad30-227ef47fcb9d\"} 1\n"
         );

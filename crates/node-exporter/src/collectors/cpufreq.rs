@@ -146,7 +146,9 @@ impl CpuFreq {
             self.path.extend_from_slice(b"/cpufreq");
             let Some(dir) = dir.dir(OsStr::from_bytes(&self.path))? else { continue };
             if Instant::now() + MARGIN >= deadline {
-                return Err(Error::Failed(format!("{}: no time left to read all CPUs", self.dir.display())));
+                return Err(Error::Failed(
+                    format!("{}: no time left to read all CPUs", self.dir.display()).into(),
+                ));
             }
             let number = u32::try_from(self.policies.len()).ok();
             self.read_policy(&dir)?;

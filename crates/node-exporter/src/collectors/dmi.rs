@@ -86,7 +86,7 @@ impl Collector for Dmi {
             self.read().map_err(|error| Error::or_no_data(&error))?;
         }
         if self.values.is_empty() {
-            return Err(Error::NoData(format!("{}: nothing to read", self.dir.display())));
+            return Err(Error::NoData("no DMI attribute can be read".into()));
         }
         let mut labels: [Label<'_>; ATTRIBUTES.len()] = [("", LabelValue::Int(0)); ATTRIBUTES.len()];
         for (label, (name, value)) in labels.iter_mut().zip(&self.values) {

@@ -317,7 +317,7 @@ impl Collector for Filesystem {
         let limit = now + left.saturating_sub(MARGIN.min(left / 4)).max(LEAST);
         self.helpers
             .ask(&self.known.table, limit, &mut self.outcomes)
-            .map_err(|error| Error::Failed(format!("no thread for statfs: {error}")))?;
+            .map_err(|error| Error::Failed(format!("no thread for statfs: {error}").into()))?;
         self.write(out);
         // The mounts that were understood are told all the same.
         if self.known.bad_lines > 0 { Err(malformed("a table of mounts in every line")) } else { Ok(()) }

@@ -284,7 +284,7 @@ impl Hwmon {
                 Ok(true) => {}
                 Ok(false) => {
                     let late = format!("{}: the sensors answer too slowly", self.class.display());
-                    problem.get_or_insert(Error::Failed(late));
+                    problem.get_or_insert(Error::Failed(late.into()));
                     break;
                 }
                 Err(error) if error.is_gone() => {}

@@ -642,7 +642,7 @@ impl Collector for NetClass {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         self.read().map_err(|error| {
             let denied = matches!(error.errno(), Some(hostfs::Errno::ACCESS | hostfs::Errno::PERM));
-            if denied { Error::NoData(error.to_string()) } else { Error::or_no_data(&error) }
+            if denied { Error::NoData(error.clone().into()) } else { Error::or_no_data(&error) }
         })?;
         self.write_numbers(out, 0..1);
         if !self.alternative.is_empty() {

@@ -121,10 +121,10 @@ fn split(name: &[u8]) -> (&[u8], Option<u64>) {
 impl Collector for Rapl {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         self.read().map_err(|error| {
-            if error.is_unavailable() { Error::NoData(error.to_string()) } else { Error::from(error) }
+            if error.is_unavailable() { Error::NoData(error.clone().into()) } else { Error::from(error) }
         })?;
         if !self.zones.is_empty() && self.zones.iter().all(|zone| zone.microjoules.is_none()) {
-            return Err(Error::NoData(format!("{}: no energy_uj can be read", self.class.display())));
+            return Err(Error::NoData("no energy_uj can be read".into()));
         }
         if self.zone_label {
             self.write(out, b"node_rapl_joules_total", |_| true);

@@ -63,6 +63,7 @@ const SCRAPE_ERROR: &str = "node_textfile_scrape_error";
 #[derive(Default)]
 struct Textfile {
     patterns: Vec<PathBuf>,
+    names: Names,
     files: Vec<File>,
     merged: Merged,
     logged: HashMap<Fault, Instant>,
@@ -72,6 +73,8 @@ struct Textfile {
 struct File {
     /// The directory as given, joined with the name, as it stands in labels and messages.
     path: Vec<u8>,
+    /// Which of the flags it is from.
+    pattern: usize,
     stamp: Option<Stamp>,
     /// Whether its time stamps would show a further change: they are too coarse for two changes within one tick of the clock.
     settled: bool,
@@ -98,6 +101,8 @@ struct Series {
 #[derive(Default)]
 struct Merged {
     families: Vec<MergedFamily>,
+    /// The files that are served, in order of path, which is not theirs if there are several directories.
+    served: Vec<u32>,
     faults: Vec<Fault>,
 }
 
@@ -168,7 +173,9 @@ impl Collector for Textfile {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         let mut faults = Vec::new();
         if !self.patterns.is_empty() {
-            self.refresh(&mut faults);
+            if !self.is_unchanged() {
+                self.refresh(&mut faults);
+            }
             let refused = self
                 .files
                 .iter()
@@ -213,12 +220,11 @@ impl Textfile {
             Kind::Gauge,
             "When a textfile that is served was modified, in seconds since the epoch.",
         );
-        let served = self.files.iter().filter(|file| file.content.is_ok());
-        let mut served: Vec<(&[u8], i64)> =
-            served.filter_map(|file| Some((&file.path[..], file.stamp?.modified_seconds()))).collect();
-        served.sort_unstable();
-        for (path, seconds) in served {
-            mtimes.sample(&[("file", LabelValue::Bytes(path))], seconds);
+        for &file in &self.merged.served {
+            let File { path, stamp, .. } = &self.files[file as usize];
+            if let Some(stamp) = stamp {
+                mtimes.sample(&[("file", LabelValue::from(path))], stamp.modified_seconds());
+            }
         }
     }
 
@@ -236,6 +242,28 @@ impl Textfile {
         }
     }
 
+    /// Whether every file is there and as it was. Costs a stat a file, and no memory.
+    fn is_unchanged(&mut self) -> bool {
+        let mut files = self.files.iter();
+        for (i, pattern) in self.patterns.iter().enumerate() {
+            let is_literal = !pattern.as_os_str().as_bytes().iter().any(|b| b"*?[\\".contains(b));
+            let Some(dir) = is_literal.then(|| Dir::open(pattern).ok()).flatten() else { return false };
+            if dir.names(&mut self.names).is_err() {
+                return false;
+            }
+            for name in self.names.iter().filter(|name| is_textfile(name)) {
+                let is_same = |file: &File| {
+                    let stamp = || dir.stamp(name).is_ok_and(|stamp| file.stamp == Some(stamp));
+                    file.pattern == i && file.name() == name.as_bytes() && file.settled && stamp()
+                };
+                if !files.next().is_some_and(is_same) {
+                    return false;
+                }
+            }
+        }
+        files.next().is_none()
+    }
+
     /// Looks which files there are, and reads those that are not as they were.
     fn refresh(&mut self, faults: &mut Vec<Fault>) {
         let old = std::mem::take(&mut self.files);
@@ -245,17 +273,18 @@ impl Textfile {
         let mut same = true;
         let mut bytes = BYTES;
         let mut seen: HashSet<Vec<u8>> = HashSet::new();
-        let mut names = Names::new();
-        'all: for path in self.patterns.iter().flat_map(|pattern| directories(pattern)) {
-            let dir = match Dir::open(&path).and_then(|dir| dir.names(&mut names).map(|()| dir)) {
+        let patterns = self.patterns.iter().enumerate();
+        'all: for (pattern, path) in
+            patterns.flat_map(|(i, pattern)| directories(pattern).map(move |path| (i, path)))
+        {
+            let dir = match Dir::open(&path).and_then(|dir| dir.names(&mut self.names).map(|()| dir)) {
                 Ok(dir) => dir,
                 Err(error) => {
                     faults.push(Fault::new(path.as_os_str().as_bytes(), &Reason::Host(error.cause)));
                     continue;
                 }
             };
-            names.retain(|name| name.ends_with(b".prom"));
-            for name in names.iter() {
+            for name in self.names.iter().filter(|name| is_textfile(name)) {
                 let path = joined(&path, name);
                 if !seen.insert(path.clone()) {
                     continue;
@@ -265,13 +294,14 @@ impl Textfile {
                     break 'all;
                 }
                 let (file, is_same) = match known.remove(&path) {
-                    Some((i, file))
+                    Some((i, mut file))
                         if file.settled && dir.stamp(name).ok() == file.stamp && file.size() <= bytes =>
                     {
+                        file.pattern = pattern;
                         (file, i == self.files.len())
                     }
                     before => {
-                        let file = File::read(&dir, name, path, bytes);
+                        let file = File::read(&dir, name, path, pattern, bytes);
                         let was_refused =
                             before.is_some_and(|(i, f)| i == self.files.len() && f.content.is_err());
                         let is_same = was_refused && file.content.is_err();
@@ -290,9 +320,13 @@ impl Textfile {
 }
 
 /// The directories that a pattern means: itself, if nothing matches.
-fn directories(pattern: &Path) -> Vec<PathBuf> {
+fn directories(pattern: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let found = hostfs::glob(pattern);
-    if found.is_empty() { vec![pattern.to_owned()] } else { found }
+    if found.is_empty() { vec![pattern.to_owned()].into_iter() } else { found.into_iter() }
+}
+
+fn is_textfile(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".prom")
 }
 
 /// Joins as Go's `filepath.Join` does, which the labels show: without `.`, `..` and doubled slashes.
@@ -321,8 +355,8 @@ impl File {
     /// For how long after a change the time stamps are not trusted: FAT's are the coarsest.
     const UNSETTLED_SECONDS: i64 = 2;
 
-    fn read(dir: &Dir, name: &OsStr, path: Vec<u8>, cap: usize) -> Self {
-        let mut file = File { path, stamp: None, settled: false, content: Ok(Vec::new()) };
+    fn read(dir: &Dir, name: &OsStr, path: Vec<u8>, pattern: usize, cap: usize) -> Self {
+        let mut file = File { path, pattern, stamp: None, settled: false, content: Ok(Vec::new()) };
         file.content = file.read_content(dir, name, cap);
         file
     }
@@ -345,6 +379,10 @@ impl File {
         let exposition = parse(buf.bytes()).map_err(Reason::Format)?;
         drop(buf);
         exposition.families.into_iter().map(Content::new).collect()
+    }
+
+    fn name(&self) -> &[u8] {
+        self.path.rsplit(|&b| b == b'/').next().unwrap_or_default()
     }
 
     /// What it takes of the bytes that all files may have.
@@ -571,7 +609,10 @@ fn merge(files: &[File]) -> Merged {
             series: draft.series,
         }
     });
-    Merged { families: families.collect(), faults }
+    let mut served: Vec<u32> =
+        (0..files.len() as u32).filter(|&file| files[file as usize].content.is_ok()).collect();
+    served.sort_unstable_by_key(|&file| &files[file as usize].path);
+    Merged { families: families.collect(), served, faults }
 }
 
 /// The names, other than their own, under which histograms and summaries have lines.

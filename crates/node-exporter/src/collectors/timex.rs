@@ -19,11 +19,11 @@ struct Timex;
 impl Collector for Timex {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         let keeping = clock::adjtimex().map_err(|errno| {
-            let what = format!("adjtimex: {}", hostfs::sys::describe(errno));
+            let reason = hostfs::Error::os("adjtimex", errno).into();
             if matches!(errno, Errno::PERM | Errno::ACCESS) {
-                Error::NoData(what)
+                Error::NoData(reason)
             } else {
-                Error::Failed(what)
+                Error::Failed(reason)
             }
         })?;
         write(&keeping, out);

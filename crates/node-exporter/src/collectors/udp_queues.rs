@@ -42,7 +42,7 @@ impl Collector for UdpQueues {
         let v4 = read(&mut self.v4, &mut self.buf)?;
         let v6 = read(&mut self.v6, &mut self.buf)?;
         if v4.is_none() && v6.is_none() {
-            return Err(Error::NoData(format!("{}: no UDP in this kernel", self.v4.path().display())));
+            return Err(Error::NoData("no UDP in this kernel".into()));
         }
         let mut family = out.family(
             "node_udp_queues",
