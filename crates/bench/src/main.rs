@@ -137,8 +137,7 @@ impl Contestant {
         let by_ticks = self.exporter.cpu_ticks() - ticks;
         if by_ticks > cpu + cpu / 10 + Duration::from_millis(20) {
             eprintln!(
-                "{:?} by threads that live, {by_ticks:?} in all: threads that end are not counted",
-                cpu
+                "{cpu:?} by threads that live, {by_ticks:?} in all: what threads that ended used is left out"
             );
         }
         self.cpu.push(cpu / scrapes as u32);

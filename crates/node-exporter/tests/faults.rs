@@ -12,15 +12,16 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::{args_of, collect, without_lacking};
+use common::{args_of, binary, collect, without_lacking};
 use exporter::{Collector, Entry, Flags, Text};
 use node_exporter::collectors::ALL;
-use testbed::exposition::{Exposition, labels, name, split};
-use testbed::tree::{Node, Tree};
+use testbed::exposition::{Exposition, assert_none, differences, labels, name, split};
+use testbed::process::Exporter;
+use testbed::tree::{Host, Node, Tree};
 use testbed::{recorded, shared, tree};
 
 /// Families that count, add up or sum up what is in a file, line by line: fewer lines give another number, and nothing tells the
@@ -152,6 +153,9 @@ impl Copy {
 
     /// The paths below this copy that a collector opens, files and directories, links resolved.
     fn opened(&self, entry: &Entry) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        // The trace is the process's, and so are the tests.
+        static TRACES: Mutex<()> = Mutex::new(());
+        let _one = TRACES.lock().unwrap_or_else(PoisonError::into_inner);
         hostfs::trace::start();
         let mut collector = self.collector(entry);
         let mut text = Text::new();
@@ -722,4 +726,45 @@ fn the_trees_have_what_the_collectors_open() {
         opened.extend(copy.opened(entry).0);
     }
     assert!(opened.len() * 2 > files, "{} of {files} files are opened", opened.len());
+}
+
+/// In the whole program: what one collector reads is garbage, and the others say what they said before.
+#[test]
+fn one_collector_s_damage_is_not_the_others() {
+    let args: Vec<String> = recorded::vm_args().into_iter().map(str::to_owned).collect();
+    let traced = Copy::new(tree::vm(), &args);
+    let mut readers: HashMap<PathBuf, Vec<&str>> = HashMap::new();
+    let mut families: HashMap<&str, HashSet<String>> = HashMap::new();
+    for entry in ALL {
+        for file in traced.opened(entry).0 {
+            readers.entry(file).or_default().push(entry.name);
+        }
+        families.insert(entry.name, baseline(&traced, entry).by_family.into_keys().collect());
+    }
+
+    let host = Host::new(tree::vm());
+    let exporter = Exporter::start(&binary(), &recorded::vm_args(), &host.path(""));
+    let mut client = exporter.client();
+    let mut scrape = || recorded::comparable(&client.get("/metrics", &[]).text());
+    let before = scrape();
+    for entry in ALL {
+        let own: Vec<&PathBuf> =
+            readers.iter().filter(|(_, r)| r.contains(&entry.name)).map(|(file, _)| file).collect();
+        // Whoever shares a file shares the damage.
+        let hit: HashSet<&str> = own.iter().flat_map(|file| readers[*file].iter().copied()).collect();
+        let saved: Vec<_> =
+            own.iter().map(|file| (host.path(file), fs::read(host.path(file)).unwrap())).collect();
+        saved.iter().for_each(|(path, _)| fs::write(path, garbage(300)).unwrap());
+        let during = scrape();
+        saved.iter().for_each(|(path, contents)| fs::write(path, contents).unwrap());
+        let of_the_hit = |family: &str, sample: Option<&str>| {
+            hit.iter().any(|name| families[name].contains(family))
+                || sample.is_some_and(|sample| {
+                    recorded::is_about(sample, &hit.iter().copied().collect::<Vec<_>>())
+                })
+        };
+        let others = |all: &Exposition| all.filtered(|family, sample| !of_the_hit(family, sample));
+        assert_none(entry.name, &differences(&others(&before), &others(&during), |_| true));
+    }
+    assert_none("afterwards", &differences(&before, &scrape(), |_| true));
 }
