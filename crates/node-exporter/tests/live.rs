@@ -17,7 +17,16 @@ use testbed::shared;
 const ROUNDS: usize = 8;
 
 /// Where ours differs from 1.11.1 on purpose, on a live machine.
-const MEANT_HERE: &[Meant] = &[];
+const MEANT_HERE: &[Meant] = &[
+    Meant {
+        at: "node_disk_info{",
+        why: "the original gives up on the queue's attributes, and on whether it rotates, at the first that is missing (1.12 does not)",
+    },
+    Meant {
+        at: "node_filesystem_readonly{",
+        why: "wrong in 1.11.1 with more than one mount option (1.12 is right)",
+    },
+];
 
 /// All values of a series over the rounds: before ours, ours, and after it.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -85,9 +86,9 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     fetched.is_file().then_some(fetched)
 }
 
-/// Says that a test does nothing here, and why.
+/// Says that a test does nothing here, and why; past the test harness, which would keep it to itself.
 pub fn skipped(what: &str, lacks: &str) {
-    eprintln!("\n*** skipped: {what}: {lacks} ***\n");
+    drop(writeln!(std::io::stderr(), "\n*** skipped: {what}: {lacks} ***\n"));
 }
 
 /// The command line that gives Debian's build of the original the defaults of upstream's.
