@@ -1,5 +1,7 @@
 //! Ours beside the original on this very machine: every series of the original's is there, with its type and a value that fits.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what went wrong")]
+
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
@@ -105,10 +107,7 @@ fn every_series_of_the_original_is_there_with_a_value_that_fits() {
 }
 
 fn values(all: &Exposition) -> HashMap<&str, f64> {
-    all.samples()
-        .map(|sample| split(sample))
-        .map(|(series, value)| (series, value.parse().unwrap()))
-        .collect()
+    all.samples().map(split).map(|(series, value)| (series, value.parse().unwrap())).collect()
 }
 
 /// Everything but values, with the versions that a program tells of itself left out.

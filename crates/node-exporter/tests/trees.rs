@@ -1,5 +1,7 @@
 //! The whole binary over recorded trees that are part of this repository: the same lines as the original's recorded answer.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what went wrong")]
+
 mod common;
 
 use common::{MEANT, binary, parsed};
