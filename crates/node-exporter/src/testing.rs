@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use exporter::{Collector, Entry, Error, Flag, Flags, Text};
+use exporter::{Collector, Entry, Error, Flag, Flags, Reason, Text};
+use hostfs::Errno;
 
 use crate::paths;
 
@@ -77,4 +78,18 @@ pub(crate) fn collect(collector: &mut dyn Collector) -> (String, Option<Error>) 
     let error = collector.collect(&mut text, Instant::now() + Duration::from_secs(10)).err();
     let samples = (0..text.len()).map(|i| std::str::from_utf8(text.samples(i)).unwrap()).collect();
     (samples, error)
+}
+
+/// Whether a collector found no netlink because this is qemu's user mode, which lacks most of it.
+pub(crate) fn is_emulated(error: &Option<Error>) -> bool {
+    let errno = match error {
+        Some(Error::NoData(Reason::Host(error)) | Error::Failed(Reason::Host(error))) => error.errno(),
+        _ => None,
+    };
+    let emulated =
+        cfg!(target_arch = "arm") && matches!(errno, Some(Errno::OPNOTSUPP | Errno::PROTONOSUPPORT));
+    if emulated {
+        println!("skipped: this emulation has no such netlink");
+    }
+    emulated
 }

@@ -1,6 +1,7 @@
 //! After warm-up a collector allocates nothing: neither over this machine's files nor over recorded ones.
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
+#![allow(clippy::unwrap_used, reason = "a test ends with what went wrong")]
 
 mod common;
 
@@ -46,7 +47,12 @@ impl Counting {
                 let ours = |line: &str| {
                     ["node_exporter::", "hostfs::", "exporter::"].iter().any(|c| line.contains(c))
                 };
-                for pair in lines.windows(2).filter(|pair| ours(pair[0])).take(4) {
+                let mut frames: Vec<_> = lines.windows(2).filter(|pair| ours(pair[0])).collect();
+                if frames.is_empty() {
+                    // Another thread's, or something inlined: everything may help.
+                    frames = lines.windows(2).collect();
+                }
+                for pair in frames.iter().take(8) {
                     eprintln!("    {} {}", pair[0].trim(), pair[1].trim());
                 }
             }
@@ -85,6 +91,8 @@ const TRIES: usize = 4;
 #[test]
 fn a_warm_collector_allocates_nothing() {
     let mut failed = BTreeMap::new();
+    // Written first and looked at last: text files that were written within the last seconds are read again, and that allocates.
+    let fixtures = shared::node_tree().map(|tree| tree.unpacked());
     over("this machine", &[], &mut failed);
     let vm = Host::new(tree::vm());
     let big = Host::new(&bighost::tree());
@@ -95,7 +103,6 @@ fn a_warm_collector_allocates_nothing() {
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         over(name, &args, &mut failed);
     }
-    let fixtures = shared::node_tree().map(|tree| tree.unpacked());
     if let Some(dir) = &fixtures {
         std::env::set_current_dir(dir.path()).unwrap();
         over(

@@ -4,6 +4,8 @@
 //! registry. After a damage every series must be one of the undamaged answer, or be missing. What a collector may say beyond that,
 //! because it counts lines or because the kernel really says so, stands in the tables below, each with its reason.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what went wrong")]
+
 mod common;
 
 use std::borrow::Cow;
@@ -12,15 +14,16 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::{args_of, collect, without_lacking};
+use common::{args_of, binary, collect, without_lacking};
 use exporter::{Collector, Entry, Flags, Text};
 use node_exporter::collectors::ALL;
-use testbed::exposition::{Exposition, name, split};
-use testbed::tree::{Node, Tree};
+use testbed::exposition::{Exposition, assert_none, differences, labels, name, split};
+use testbed::process::Exporter;
+use testbed::tree::{Host, Node, Tree};
 use testbed::{recorded, shared, tree};
 
 /// Families that count, add up or sum up what is in a file, line by line: fewer lines give another number, and nothing tells the
@@ -39,14 +42,30 @@ const AGGREGATES: &[(&str, &str, &str)] = &[
 const STATES: &[(&str, &str)] = &[
     ("cpufreq", "node_cpu_scaling_governor"),
     ("netclass", "node_network_up"),
+    ("pcidevice", "node_pcidevice_power_state"),
     ("zfs", "node_zfs_zpool_state"),
 ];
 
-/// Collectors whose family names are made from what a file says.
-const NAMES_FROM_FILES: &[&str] = &["rapl"];
+/// What the original tells in place of a value that is not there: collector, start of the family's name, value, why ours does too.
+const INSTEAD: &[(&str, &str, &str, &str)] = &[
+    ("btrfs", "node_btrfs_commit", "0", "the original's word for a filesystem without commit_stats"),
+    ("btrfs", "node_btrfs_last_commit_seconds", "0", "the same"),
+    ("btrfs", "node_btrfs_max_commit_seconds", "0", "the same"),
+    ("pcidevice", "node_pcidevice_", "-1", "the original's word for unknown"),
+    ("textfile", "node_textfile_scrape_error", "1", "that is what it is for"),
+];
+
+/// Labels that hold the original's word where their file does not tell.
+const LABELS_INSTEAD: &[(&str, &str)] = &[("rotational", "0")];
+
+/// Collectors that take a line's place for its CPU, so that a table twice is a table of twice as many CPUs.
+const LINES_ARE_CPUS: &[&str] = &["lnstat"];
+
+/// Families that a file's texts give a name, or of which there is one for each word in it.
+const NAMES_FROM_FILES: &[(&str, &str)] = &[("rapl", "node_rapl_"), ("sysctl", "node_sysctl_info")];
 
 /// Families whose value in a table the kernel gives as a signed number. Attributes may all be signed, unless they are counters.
-const SIGNED: &[(&str, &str)] = &[("sysctl", "node_sysctl_")];
+const SIGNED: &[(&str, &str)] = &[("sysctl", "node_sysctl_"), ("textfile", "")];
 
 /// Files whose last line the kernel, or the recorded fixture, leaves without a newline, so that a cut in the last number cannot be
 /// seen: what their path ends with. Files that come without one in the tree itself need no entry.
@@ -60,8 +79,12 @@ const OPEN_ENDED: &[&str] = &[
     "proc/zoneinfo",
 ];
 
+/// Where a carriage return is part of a value: at the end of a line of udev's database it would be one of its text.
+const IS_TEXT: &[&str] = &["udev", "node/udev"];
+
 /// Collectors that go on with the next device and report the error, so that a family lacks the one that failed.
-const DEVICE_BY_DEVICE: &[&str] = &["bcachefs", "cpufreq", "zfs"];
+const DEVICE_BY_DEVICE: &[&str] =
+    &["bcachefs", "cpu_vulnerabilities", "cpufreq", "lnstat", "pcidevice", "zfs"];
 
 /// Collectors that read some files only once, or only when something else has changed, and why that is right.
 const READ_ONCE: &[(&str, &str)] = &[
@@ -138,6 +161,9 @@ impl Copy {
 
     /// The paths below this copy that a collector opens, files and directories, links resolved.
     fn opened(&self, entry: &Entry) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        // The trace is the process's, and so are the tests.
+        static TRACES: Mutex<()> = Mutex::new(());
+        let _one = TRACES.lock().unwrap_or_else(PoisonError::into_inner);
         hostfs::trace::start();
         let mut collector = self.collector(entry);
         let mut text = Text::new();
@@ -153,16 +179,22 @@ impl Copy {
 /// What is wrong, by collector; a few examples of each kind and how many there are.
 #[derive(Default)]
 struct Failures {
-    found: Mutex<BTreeMap<(String, String), (usize, Vec<String>)>>,
+    found: Mutex<BTreeMap<(String, String), Found>>,
+}
+
+#[derive(Default)]
+struct Found {
+    count: usize,
+    examples: Vec<String>,
 }
 
 impl Failures {
     fn add(&self, collector: &str, kind: &str, example: String) {
         let mut found = self.found.lock().unwrap();
-        let (count, examples) = found.entry((collector.to_owned(), kind.to_owned())).or_default();
-        *count += 1;
-        if examples.len() < 4 {
-            examples.push(example);
+        let found = found.entry((collector.to_owned(), kind.to_owned())).or_default();
+        found.count += 1;
+        if found.examples.len() < 4 {
+            found.examples.push(example);
         }
     }
 }
@@ -180,7 +212,7 @@ fn damaged_files_cost_what_they_hold_and_nothing_else() {
         _ => shared::skipped("damage to the reference's fixtures", "there is no ../shared"),
     }
     let found = failures.found.into_inner().unwrap();
-    for ((collector, kind), (count, examples)) in &found {
+    for ((collector, kind), Found { count, examples }) in &found {
         eprintln!("{collector}: {kind}, {count} times");
         examples.iter().for_each(|example| eprintln!("    {example}"));
     }
@@ -271,6 +303,9 @@ fn baseline(copy: &Copy, entry: &Entry) -> Baseline {
     Baseline { lines, all, values, by_family }
 }
 
+/// A well-formed answer, and the collector's error.
+type Answer<'a> = (Cow<'a, Exposition>, Option<exporter::Error>);
+
 /// One collector and one of its files.
 struct Bench<'a> {
     copy: &'a Copy,
@@ -291,11 +326,16 @@ impl Bench<'_> {
         let mut survivor = self.copy.collector(self.job.entry);
         fs::remove_file(&path).unwrap();
         if !FALLS_BACK.iter().any(|(c, end)| *c == self.job.entry.name && self.job.path.ends_with(end)) {
-            self.check_both(&mut survivor, Rule::Less, &[], "missing");
+            self.check_both(&mut survivor, Rule::Less, None, "missing");
         }
-        let crlf = String::from_utf8_lossy(&contents).replace('\n', "\r\n").into_bytes();
+        let line_end =
+            if IS_TEXT.iter().any(|start| self.job.path.starts_with(start)) { "\n" } else { "\r\n" };
+        let crlf = String::from_utf8_lossy(&contents).replace('\n', line_end).into_bytes();
         let middle = contents.len() / 2;
         let nul = [&contents[..middle], b"\0", &contents[middle..]].concat();
+        let is_table = !LINES_ARE_CPUS.contains(&self.job.entry.name)
+            && contents.ends_with(b"\n")
+            && contents.iter().filter(|&&b| b == b'\n').count() > 1;
         let numbers = |by: &[u8]| replace_numbers(&contents, by);
         for (name, damaged, rule) in [
             ("empty", Vec::new(), Rule::Less),
@@ -305,12 +345,12 @@ impl Bench<'_> {
             ("NUL bytes alone", vec![0; 4_096], Rule::Less),
             ("a NUL in the middle", nul, Rule::Less),
             ("CRLF", crlf, Rule::Less),
-            ("twice", contents.repeat(if contents.ends_with(b"\n") { 2 } else { 1 }), Rule::Less),
+            ("twice", contents.repeat(if is_table { 2 } else { 1 }), Rule::Less),
             ("numbers too large", numbers(b"99999999999999999999999"), Rule::TooLarge),
             ("numbers negative", numbers(b"-5"), Rule::Negative),
         ] {
             fs::write(&path, &damaged).unwrap();
-            self.check_both(&mut survivor, rule, &damaged, name);
+            self.check_both(&mut survivor, rule, Some(&damaged), name);
         }
         self.cuts(&path, &contents);
         if self.job.is_largest {
@@ -322,14 +362,20 @@ impl Bench<'_> {
         }
         match self.answer(&mut *survivor) {
             Ok((all, _)) => {
-                self.must_hold_all(&all, "a collector that saw damage is not its old self", "restored")
+                self.must_hold_all(&all, "a collector that saw damage is not its old self", "restored");
             }
             Err((kind, example)) => self.fail(kind, "restored", &example),
         }
     }
 
     /// Checks what a new collector says, and whether an old one says the same.
-    fn check_both(&self, survivor: &mut Box<dyn Collector>, rule: Rule, contents: &[u8], damage: &str) {
+    fn check_both(
+        &self,
+        survivor: &mut Box<dyn Collector>,
+        rule: Rule,
+        contents: Option<&[u8]>,
+        damage: &str,
+    ) {
         let fresh = self.check(None, rule, contents, || damage.to_owned());
         let old = self.answer(&mut **survivor);
         if old.is_err() {
@@ -375,7 +421,8 @@ impl Bench<'_> {
                 continue;
             }
             file.set_len(end as u64).unwrap();
-            // What is left of a label after a cut is no label, so labels may hold nothing new.
+            // Labels may be taken from whole lines; what is left of one after a cut is no label.
+            let whole = contents[..end].iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
             let damage = || {
                 let from = end.saturating_sub(24);
                 format!(
@@ -385,7 +432,15 @@ impl Bench<'_> {
                 )
             };
             let is_new = i % 16 == 0 || self.is_read_once();
-            if self.check(if is_new { None } else { Some(&mut *lasting) }, rule, &[], damage).is_none() {
+            if self
+                .check(
+                    if is_new { None } else { Some(&mut *lasting) },
+                    rule,
+                    Some(&contents[..whole]),
+                    damage,
+                )
+                .is_none()
+            {
                 lasting = self.copy.collector(self.job.entry);
             }
         }
@@ -401,7 +456,7 @@ impl Bench<'_> {
                 (0..64).for_each(|_| std::io::Write::write_all(&mut file, &block).unwrap());
             }
             let start = Instant::now();
-            drop(self.check(None, Rule::Less, &[], || format!("64 MiB of {:?}", char::from(digit))));
+            drop(self.check(None, Rule::Less, None, || format!("64 MiB of {:?}", char::from(digit))));
             if start.elapsed() > Duration::from_secs(5) {
                 self.fail("slow over a huge file", "64 MiB", &format!("{:?}", start.elapsed()));
             }
@@ -433,7 +488,7 @@ impl Bench<'_> {
     fn check_stranger(&self, must_hold_all: bool) {
         match self.answer(&mut *self.copy.collector(self.job.entry)) {
             Err((kind, example)) if must_hold_all || kind == "panic" => {
-                self.fail(kind, "a hostile name", &example)
+                self.fail(kind, "a hostile name", &example);
             }
             Err(_) => {}
             Ok((all, _)) if must_hold_all => {
@@ -463,7 +518,7 @@ impl Bench<'_> {
         &self,
         collector: Option<&mut dyn Collector>,
         rule: Rule,
-        contents: &[u8],
+        contents: Option<&[u8]>,
         damage: impl Fn() -> String,
     ) -> Option<Cow<'_, Exposition>> {
         let answer = match collector {
@@ -484,7 +539,7 @@ impl Bench<'_> {
         if matches!(all, Cow::Borrowed(_)) {
             return Some(all);
         }
-        let contents = plain(&String::from_utf8_lossy(contents));
+        let contents = contents.map(|contents| plain(&String::from_utf8_lossy(contents)));
         for family in &all.families {
             if is_of_the_run(&family.name) {
                 continue;
@@ -504,7 +559,9 @@ impl Bench<'_> {
                 );
             }
             for sample in &family.samples {
-                if let Some(why) = self.is_wrong(&family.name, &family.kind, sample, rule, &contents) {
+                if let Some(why) =
+                    self.is_wrong(&family.name, &family.kind, sample, rule, contents.as_deref())
+                {
                     self.fail(why, &damage(), sample);
                 }
             }
@@ -513,10 +570,7 @@ impl Bench<'_> {
     }
 
     /// What a collector says now, which must be well-formed, and its error.
-    fn answer(
-        &self,
-        collector: &mut dyn Collector,
-    ) -> Result<(Cow<'_, Exposition>, Option<exporter::Error>), (&'static str, String)> {
+    fn answer(&self, collector: &mut dyn Collector) -> Result<Answer<'_>, (&'static str, String)> {
         self.runs.fetch_add(1, Relaxed);
         let run = || {
             let mut text = Text::new();
@@ -536,41 +590,38 @@ impl Bench<'_> {
         result.map_err(|error: String| ("no exposition", error))
     }
 
-    /// Why a sample must not be there, or must not have that value.
+    /// Why a sample must not be there, or must not have that value. `contents` is what the file holds now, [`plain`], where texts may
+    /// be taken from it.
     fn is_wrong(
         &self,
         family: &str,
         kind: &str,
         sample: &str,
         rule: Rule,
-        contents: &str,
+        contents: Option<&str>,
     ) -> Option<&'static str> {
         let (series, value) = split(sample);
         let known = self.baseline.values.get(series);
-        if known.is_some_and(|known| known == value) || self.is_counted(family) {
+        if known.is_some_and(|known| known == value) || self.is_counted(family) || rule == Rule::OtherValue {
             return None;
         }
         let is_here = |(collector, start): &(&str, &str)| {
             *collector == self.job.entry.name && family.starts_with(start)
         };
-        let is_unnamed =
-            NAMES_FROM_FILES.contains(&self.job.entry.name) && !self.baseline.by_family.contains_key(family);
-        if (value == "0" && !contents.is_empty() && STATES.iter().any(is_here))
-            || (is_unnamed && !contents.is_empty())
-        {
-            return None;
-        }
-        if rule == Rule::OtherValue {
+        let is_unnamed = NAMES_FROM_FILES.iter().any(is_here) && known.is_none();
+        let is_state = value == "0" && STATES.iter().any(is_here);
+        let is_instead = INSTEAD.iter().any(|(c, f, v, _)| is_here(&(c, f)) && *v == value);
+        if is_instead || (contents.is_some() && (is_unnamed || is_state)) {
             return None;
         }
         let number: f64 = value.parse().unwrap();
         let samples = self.baseline.by_family.get(family).map_or(&[][..], Vec::as_slice);
         let is_known_value = || samples.iter().any(|sample| split(sample).1 == value);
+        // A label may be lost with the file that it comes from, or hold what is in there now.
+        if known.is_none() && samples.iter().any(|other| has_other_texts(sample, other, contents)) {
+            return None;
+        }
         match rule {
-            // A label may be lost with the file that it comes from, or hold what is in there now.
-            _ if known.is_none() && samples.iter().any(|other| has_other_texts(sample, other, contents)) => {
-                None
-            }
             Rule::TooLarge if is_known_value() || has_digits_of(number, 1e23) => None,
             Rule::TooLarge => Some("a wrong value for a number that is too large"),
             Rule::Negative if is_known_value() => None,
@@ -578,15 +629,10 @@ impl Bench<'_> {
                 Some("a wrong value for a negative number")
             }
             Rule::Negative if kind == "counter" => Some("a negative counter"),
-            Rule::Negative
-                if !SIGNED.iter().any(|(c, f)| *c == self.job.entry.name && family.starts_with(f)) =>
-            {
-                Some("a negative value of what is never negative")
-            }
-            Rule::Negative => None,
+            Rule::Negative if is_in_sysfs(&self.job.path) || SIGNED.iter().any(is_here) => None,
+            Rule::Negative => Some("a negative value of what is never negative"),
             Rule::Less if known.is_some() => Some("a wrong value"),
-            Rule::Less => Some("a series that is not there"),
-            Rule::OtherValue => None,
+            Rule::Less | Rule::OtherValue => Some("a series that is not there"),
         }
     }
 
@@ -598,6 +644,13 @@ impl Bench<'_> {
         let example = format!("{} {damage}: {example}", self.job.path.display());
         self.failures.add(self.job.entry.name, kind, example);
     }
+}
+
+/// Whether a path of a tree is below its `sys`, which is not `proc/sys`.
+fn is_in_sysfs(path: &Path) -> bool {
+    path.components()
+        .find(|c| ["proc", "sys"].iter().any(|top| c.as_os_str() == *top))
+        .is_some_and(|c| c.as_os_str() == "sys")
 }
 
 /// The text of a panic.
@@ -612,26 +665,16 @@ fn plain(text: &str) -> String {
 }
 
 /// Whether a sample is another one with some labels empty, unknown, left out, or taken from `contents`, which is [`plain`].
-fn has_other_texts(sample: &str, other: &str, contents: &str) -> bool {
-    let labels = |sample: &str| -> Option<Vec<(String, String)>> {
-        let inside = &sample[sample.find('{')? + 1..sample.rfind('}')?];
-        let mut labels = Vec::new();
-        for label in inside.split("\",") {
-            let (name, value) = label.split_once("=\"")?;
-            let value = value.strip_suffix('"').unwrap_or(value);
-            // An escaped newline is none of the letters.
-            labels.push((name.to_owned(), value.replace("\\\\", " ").replace("\\n", " ").replace('\\', " ")));
-        }
-        Some(labels)
-    };
-    let (Some(now), Some(then)) = (labels(sample), labels(other)) else { return false };
-    let is_explained = |label: &(String, String)| {
+fn has_other_texts(sample: &str, other: &str, contents: Option<&str>) -> bool {
+    let then = labels(other);
+    let is_explained = |label: &(&str, String)| {
         label.1.is_empty()
             || label.1 == "unknown"
+            || LABELS_INSTEAD.contains(&(label.0, label.1.as_str()))
             || then.contains(label)
-            || (!contents.is_empty() && contents.contains(&plain(&label.1)))
+            || contents.is_some_and(|contents| contents.contains(&plain(&label.1)))
     };
-    split(sample).1 == split(other).1 && now.iter().all(is_explained)
+    split(sample).1 == split(other).1 && labels(sample).iter().all(is_explained)
 }
 
 /// Whether a number is `base` in another unit.
@@ -708,4 +751,45 @@ fn the_trees_have_what_the_collectors_open() {
         opened.extend(copy.opened(entry).0);
     }
     assert!(opened.len() * 2 > files, "{} of {files} files are opened", opened.len());
+}
+
+/// In the whole program: what one collector reads is garbage, and the others say what they said before.
+#[test]
+fn one_collector_s_damage_is_not_the_others() {
+    let args: Vec<String> = recorded::vm_args().into_iter().map(str::to_owned).collect();
+    let traced = Copy::new(tree::vm(), &args);
+    let mut readers: HashMap<PathBuf, Vec<&str>> = HashMap::new();
+    let mut families: HashMap<&str, HashSet<String>> = HashMap::new();
+    for entry in ALL {
+        for file in traced.opened(entry).0 {
+            readers.entry(file).or_default().push(entry.name);
+        }
+        families.insert(entry.name, baseline(&traced, entry).by_family.into_keys().collect());
+    }
+
+    let host = Host::new(tree::vm());
+    let exporter = Exporter::start(&binary(), &recorded::vm_args(), &host.path(""));
+    let mut client = exporter.client();
+    let mut scrape = || recorded::comparable(&client.get("/metrics", &[]).text());
+    let before = scrape();
+    for entry in ALL {
+        let own: Vec<&PathBuf> =
+            readers.iter().filter(|(_, r)| r.contains(&entry.name)).map(|(file, _)| file).collect();
+        // Whoever shares a file shares the damage.
+        let hit: HashSet<&str> = own.iter().flat_map(|file| readers[*file].iter().copied()).collect();
+        let saved: Vec<_> =
+            own.iter().map(|file| (host.path(file), fs::read(host.path(file)).unwrap())).collect();
+        saved.iter().for_each(|(path, _)| fs::write(path, garbage(300)).unwrap());
+        let during = scrape();
+        saved.iter().for_each(|(path, contents)| fs::write(path, contents).unwrap());
+        let of_the_hit = |family: &str, sample: Option<&str>| {
+            hit.iter().any(|name| families[name].contains(family))
+                || sample.is_some_and(|sample| {
+                    recorded::is_about(sample, &hit.iter().copied().collect::<Vec<_>>())
+                })
+        };
+        let others = |all: &Exposition| all.filtered(|family, sample| !of_the_hit(family, sample));
+        assert_none(entry.name, &differences(&others(&before), &others(&during), |_| true));
+    }
+    assert_none("afterwards", &differences(&before, &scrape(), |_| true));
 }

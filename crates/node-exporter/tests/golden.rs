@@ -2,6 +2,8 @@
 //!
 //! The fixtures are shared ones and not part of this repository; without them these tests say so and pass.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what went wrong")]
+
 mod common;
 
 use std::path::Path;

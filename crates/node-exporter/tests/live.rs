@@ -1,5 +1,7 @@
 //! Ours beside the original on this very machine: every series of the original's is there, with its type and a value that fits.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what went wrong")]
+
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +19,16 @@ use testbed::shared;
 const ROUNDS: usize = 8;
 
 /// Where ours differs from 1.11.1 on purpose, on a live machine.
-const MEANT_HERE: &[Meant] = &[];
+const MEANT_HERE: &[Meant] = &[
+    Meant {
+        at: "node_disk_info{",
+        why: "the original gives up on the queue's attributes, and on whether it rotates, at the first that is missing (1.12 does not)",
+    },
+    Meant {
+        at: "node_filesystem_readonly{",
+        why: "wrong in 1.11.1 with more than one mount option (1.12 is right)",
+    },
+];
 
 /// All values of a series over the rounds: before ours, ours, and after it.
 #[derive(Debug, Default)]
@@ -96,10 +107,7 @@ fn every_series_of_the_original_is_there_with_a_value_that_fits() {
 }
 
 fn values(all: &Exposition) -> HashMap<&str, f64> {
-    all.samples()
-        .map(|sample| split(sample))
-        .map(|(series, value)| (series, value.parse().unwrap()))
-        .collect()
+    all.samples().map(split).map(|(series, value)| (series, value.parse().unwrap())).collect()
 }
 
 /// Everything but values, with the versions that a program tells of itself left out.

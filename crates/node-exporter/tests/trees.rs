@@ -1,5 +1,7 @@
 //! The whole binary over recorded trees that are part of this repository: the same lines as the original's recorded answer.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what went wrong")]
+
 mod common;
 
 use common::{MEANT, binary, parsed};
@@ -9,7 +11,13 @@ use testbed::tree::{Host, Tree};
 use testbed::{bighost, recorded, tree};
 
 /// Where ours differs from 1.11.1 on purpose, over these trees.
-const MEANT_HERE: &[Meant] = &[];
+const MEANT_HERE: &[Meant] = &[
+    Meant {
+        at: "node_disk_info{device=\"vda\"",
+        why: "the original gives up on the queue's attributes, and on whether it rotates, at the first that is missing (1.12 does not)",
+    },
+    Meant { at: "node_ksmd_general_profit_bytes", why: "new in 1.12" },
+];
 
 fn compare(context: &str, tree: &Tree, args: &[&str], reference: &Exposition) {
     let host = Host::new(tree);
@@ -39,14 +47,15 @@ fn nothing_is_left_open_after_a_scrape() {
     let host = Host::new(tree::vm());
     let exporter = Exporter::start(&binary(), &recorded::vm_args(), &host.path(""));
     let mut client = exporter.client();
-    for _ in 0..3 {
-        client.get("/metrics", &[]);
-    }
-    let (before, threads) = (exporter.open_files().len(), exporter.status("Threads"));
-    for _ in 0..50 {
-        parsed(&client.get("/metrics", &["Accept-Encoding: gzip"]).text());
-    }
-    let after = exporter.open_files();
-    assert_eq!(after.len(), before, "{after:?}");
-    assert_eq!(exporter.status("Threads"), threads);
+    let scrape = |client: &mut testbed::http::Client, times| {
+        for _ in 0..times {
+            parsed(&client.get("/metrics", &["Accept-Encoding: gzip"]).text());
+        }
+        (exporter.open_files(), exporter.status("Threads"))
+    };
+    let (before, threads_before) = scrape(&mut client, 10);
+    let (after, threads) = scrape(&mut client, 100);
+    assert_eq!(after.len(), before.len(), "{before:?}, then {after:?}");
+    // A thread more may have been needed for collectors that happened to be slow.
+    assert!(threads <= threads_before + 1, "{threads_before} threads, then {threads}");
 }

@@ -35,22 +35,36 @@ pub fn name(sample: &str) -> &str {
     &sample[..sample.find(['{', ' ']).unwrap_or(sample.len())]
 }
 
-/// The value of a label of a sample line, as escaped.
-pub fn label<'a>(sample: &'a str, name: &str) -> Option<&'a str> {
-    let mut rest = &sample[sample.find('{')? + 1..];
-    loop {
-        let (label, after) = rest.split_once("=\"")?;
-        let mut escaped = false;
-        let end = after.find(|c| {
-            let ends = c == '"' && !escaped;
-            escaped = c == '\\' && !escaped;
-            ends
-        })?;
-        if label == name {
-            return Some(&after[..end]);
-        }
-        rest = after[end + 1..].strip_prefix(',')?;
+/// The labels of a sample line: names, and values as they were before they were escaped.
+pub fn labels(sample: &str) -> Vec<(&str, String)> {
+    let mut labels = Vec::new();
+    let Some(open) = sample.find('{') else { return labels };
+    let mut rest = &sample[open + 1..];
+    while let Some((name, after)) = rest.split_once("=\"") {
+        let mut value = String::new();
+        let mut chars = after.char_indices();
+        rest = loop {
+            match chars.next() {
+                Some((end, '"')) => break &after[end + 1..],
+                Some((_, '\\')) => match chars.next() {
+                    Some((_, 'n')) => value.push('\n'),
+                    Some((_, escaped)) => value.push(escaped),
+                    None => panic!("a label does not end: {sample}"),
+                },
+                Some((_, plain)) => value.push(plain),
+                None => panic!("a label does not end: {sample}"),
+            }
+        };
+        labels.push((name, value));
+        let Some(more) = rest.strip_prefix(',') else { break };
+        rest = more;
     }
+    labels
+}
+
+/// The value of a label of a sample line.
+pub fn label(sample: &str, name: &str) -> Option<String> {
+    labels(sample).into_iter().find(|(label, _)| *label == name).map(|(_, value)| value)
 }
 
 impl Exposition {
@@ -390,8 +404,9 @@ mod tests {
 
     #[test]
     fn labels_are_found_whatever_they_hold() {
-        let sample = r#"m{a="x\",b=\"1",b="{}",c="\\"} 1"#;
-        assert_eq!((label(sample, "b"), label(sample, "c")), (Some("{}"), Some(r"\\")));
+        let sample = r#"m{a="x\",b=\"1\n",b="{}",c="\\"} 1"#;
+        assert_eq!(label(sample, "a").unwrap(), "x\",b=\"1\n");
+        assert_eq!((label(sample, "b").unwrap(), label(sample, "c").unwrap()), ("{}".into(), "\\".into()));
         assert_eq!((label(sample, "d"), label("m 1", "a"), name(sample)), (None, None, "m"));
     }
 

@@ -174,6 +174,14 @@ impl Exporter {
         Duration::from_nanos(nanos)
     }
 
+    /// CPU time of all its threads that live or lived, in steps of 10 ms.
+    pub fn cpu_ticks(&self) -> Duration {
+        let stat = self.proc("stat");
+        let fields = &stat[stat.rfind(')').unwrap() + 2..];
+        let ticks = fields.split(' ').skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum::<u64>();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Sends a signal, named as kill(1) does, and waits for the end.
     pub fn end_by(mut self, signal: &str) -> ExitStatus {
         let kill = Command::new("kill").args(["-s", signal, &self.pid.to_string()]).status().unwrap();

@@ -7,8 +7,8 @@ use crate::http::gunzip;
 use crate::shared::UPSTREAM_DEFAULTS;
 use crate::tree::Host;
 
-/// What asks the running kernel, and not the tree.
-const OFF: [&str; 5] = [
+/// Switches off what asks the running kernel, and not the tree.
+pub const OFF: [&str; 5] = [
     "--no-collector.selinux",
     "--no-collector.timex",
     "--no-collector.uname",
@@ -95,5 +95,6 @@ pub fn big() -> &'static Exposition {
 /// Whether a sample is about a collector, by its label, that is in `collectors`.
 pub fn is_about(sample: &str, collectors: &[&str]) -> bool {
     name(sample).starts_with("node_scrape_collector_")
-        && crate::exposition::label(sample, "collector").is_some_and(|label| collectors.contains(&label))
+        && crate::exposition::label(sample, "collector")
+            .is_some_and(|label| collectors.contains(&label.as_str()))
 }

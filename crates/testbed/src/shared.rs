@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -60,21 +61,17 @@ pub fn families() -> Option<HashMap<String, Vec<String>>> {
     Some(families)
 }
 
-/// One of the originals, `node_exporter` or `promtool`: in `PEERS_DIR`, by default `/opt/peers`, else fetched once into
-/// `target/peers` by the shared script, which needs root and a network.
+/// One of the originals, such as `node_exporter` or `promtool`: in the `bin` of `PEERS_DIR`, else of `target/peers`, where the shared
+/// script puts them once, which needs root and a network.
 pub fn peer(name: &str) -> Option<PathBuf> {
     static FETCHED: OnceLock<()> = OnceLock::new();
-    let chosen = std::env::var_os("PEERS_DIR").map_or_else(|| PathBuf::from("/opt/peers"), PathBuf::from);
-    let found = chosen.join("bin").join(name);
-    if found.is_file() {
-        return Some(found);
-    }
-    let target = root().join("target/peers");
-    let fetched = target.join("bin").join(name);
+    let chosen = std::env::var_os("PEERS_DIR").map(PathBuf::from);
+    let target = chosen.clone().unwrap_or_else(|| root().join("target/peers"));
+    let found = target.join("bin").join(name);
     FETCHED.get_or_init(|| {
         let script = dir().map(|dir| dir.join("tools/get-peers"));
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0");
-        let wanted = std::env::var_os("PEERS_DIR").is_none() && is_root && !fetched.is_file();
+        let wanted = chosen.is_none() && is_root && !found.is_file();
         if let Some(script) = script.filter(|script| wanted && script.is_file()) {
             eprintln!("fetching the originals with {}", script.display());
             drop(
@@ -82,12 +79,12 @@ pub fn peer(name: &str) -> Option<PathBuf> {
             );
         }
     });
-    fetched.is_file().then_some(fetched)
+    found.is_file().then_some(found)
 }
 
-/// Says that a test does nothing here, and why.
+/// Says that a test does nothing here, and why; past the test harness, which would keep it to itself.
 pub fn skipped(what: &str, lacks: &str) {
-    eprintln!("\n*** skipped: {what}: {lacks} ***\n");
+    drop(writeln!(std::io::stderr(), "\n*** skipped: {what}: {lacks} ***\n"));
 }
 
 /// The command line that gives Debian's build of the original the defaults of upstream's.

@@ -17,11 +17,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,9 @@ pub enum Node {
     /// A file.
     File(Vec<u8>),
 }
+
+/// When the files of an unpacked tree were written, as far as they know: seconds since 1970.
+pub const WRITTEN: u64 = 1_600_000_000;
 
 /// Paths without a leading slash, and what stands there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -138,8 +143,9 @@ impl Tree {
         text
     }
 
-    /// Writes all of it below a directory.
+    /// Writes all of it below a directory, with [times](WRITTEN) long gone.
     pub fn unpack(&self, top: &Path) {
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(WRITTEN);
         let mut made = std::collections::HashSet::new();
         for (path, node) in &self.nodes {
             let path = top.join(OsStr::from_bytes(path));
@@ -150,7 +156,8 @@ impl Tree {
             let done = match node {
                 Node::Dir => fs::create_dir_all(&path),
                 Node::Link(target) => std::os::unix::fs::symlink(OsStr::from_bytes(target), &path),
-                Node::File(contents) => fs::write(&path, contents),
+                Node::File(contents) => fs::File::create(&path)
+                    .and_then(|mut file| file.write_all(contents).and_then(|()| file.set_modified(written))),
             };
             done.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }

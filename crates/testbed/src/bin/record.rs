@@ -7,12 +7,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
 
 use testbed::process::Exporter;
 use testbed::tree::{Host, Tree};
 use testbed::{bighost, recorded, shared, strace, tree};
 
-fn main() {
+fn main() -> ExitCode {
     let original =
         shared::peer("node_exporter").expect("the original: set PEERS_DIR, or be root with ../shared");
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
@@ -43,9 +44,10 @@ fn main() {
         }
         _ => {
             eprintln!("record vm [EXPORTER] | record answers");
-            std::process::exit(1);
+            return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
 }
 
 /// What the exporters ask for on this machine.
