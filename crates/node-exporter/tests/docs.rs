@@ -4,6 +4,8 @@
 //! Some families come from trees that are not part of this repository, and some from the running kernel. Where those are not at
 //! hand their rows are taken as they stand.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -207,7 +209,7 @@ fn run<S: AsRef<str> + AsRef<std::ffi::OsStr>>(rows: &mut Rows, args: &[S], cwd:
         for family in &scrape(&format!("?collect[]={name}")).families {
             let is_of_a_file = name == "textfile" && !family.name.starts_with("node_textfile_");
             if !is_about_the_exporter(&family.name) && !is_of_a_file {
-                add(rows, name, family);
+                add(rows, &name, family);
             }
         }
     }
