@@ -20,7 +20,7 @@ use node_exporter::collectors::{ALL, LACKING};
 use testbed::exposition::{Exposition, Family, split};
 use testbed::process::Exporter;
 use testbed::tree::{Host, Tree};
-use testbed::{bighost, recorded, shared, tree};
+use testbed::{recorded, shared, tree};
 
 /// What the exporter says of itself, in place of a collector's name.
 const ITSELF: &str = "The exporter itself";
@@ -218,11 +218,7 @@ fn run<S: AsRef<str> + AsRef<std::ffi::OsStr>>(rows: &mut Rows, args: &[S], cwd:
 /// What comes from trees in this repository, every collector switched on that is not switched off.
 fn from_own_trees(rows: &mut Rows) {
     let rare = Tree::parse(include_str!("rare.tree"));
-    let trees: [(&Tree, Vec<&str>); 3] = [
-        (tree::vm(), recorded::vm_args()),
-        (&bighost::tree(), recorded::big_args()),
-        (&rare, recorded::big_args()),
-    ];
+    let trees = [(tree::vm(), recorded::vm_args()), (&rare, recorded::big_args())];
     for (tree, args) in trees {
         let mut args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         for entry in ALL.iter().filter(|entry| !entry.on) {
