@@ -47,6 +47,9 @@ const HEALTHCHECK: &str = "healthcheck";
 /// The most connections at once; fewer if the limit on descriptors is low.
 const CONNECTIONS: u64 = 512;
 
+/// One for each listener that waits for the next one, and some more.
+const LEAST_CONNECTIONS: u64 = 8;
+
 const FLAGS: &[Flag] = &[
     Flag::switch("collector.disable-defaults", false, "Switch off every collector that no flag switches on."),
     Flag::number(
@@ -255,14 +258,16 @@ fn listeners(flags: &Flags) -> Result<Vec<tokio::net::TcpListener>, (String, std
     sockets.into_iter().map(to_async).collect::<Result<_, _>>().map_err(|error| ("socket".to_owned(), error))
 }
 
-/// Raises the soft limit on descriptors to the hard one, as Go programs do, and returns how many connections fit beside the
-/// files that stay open.
+/// Raises the soft limit on descriptors to the hard one, as Go programs do, shares it out among connections and files that stay open,
+/// and returns how many connections there may be.
 fn raise_descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     // Refused or not, what counts is the limit that is there afterwards.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from((most / 2).clamp(1, CONNECTIONS)).unwrap_or(1)
+    // A quarter each: the rest is for files that are open while they are read, for directories and sockets.
+    hostfs::keep_at_most(usize::try_from(most / 4).unwrap_or(usize::MAX));
+    (most / 4).clamp(LEAST_CONNECTIONS, CONNECTIONS) as usize
 }
 
 /// Asks `/-/healthy` of the first listen address.
