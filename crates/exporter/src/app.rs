@@ -145,6 +145,7 @@ fn switch_name(name: &str) -> &'static str {
 
 /// Runs the exporter until it is told to stop.
 pub fn main(product: &Product) -> ExitCode {
+    std::panic::set_hook(Box::new(crate::log::panicked));
     let args: Result<Vec<String>, _> =
         std::env::args_os().skip(1).map(std::ffi::OsString::into_string).collect();
     let asked = args
