@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -241,10 +242,15 @@ async fn wait_for_stop() {
 fn listeners(flags: &Flags) -> Result<Vec<tokio::net::TcpListener>, (String, std::io::Error)> {
     let mut sockets = Vec::new();
     if flags.switch("web.systemd-socket") {
+        let failed = |why| ("--web.systemd-socket".to_owned(), std::io::Error::other(why));
         sockets = hostfs::sys::inherited_listeners();
         if sockets.is_empty() {
-            let why = "no socket was handed over: start it from a systemd socket unit";
-            return Err(("--web.systemd-socket".to_owned(), std::io::Error::other(why)));
+            return Err(failed("no socket was handed over: start it from a systemd socket unit"));
+        }
+        // A unix socket, a datagram socket or a connection (Accept=yes) would fail at every accept.
+        let listens = |socket| sockopt::socket_acceptconn(socket).unwrap_or(false);
+        if !sockets.iter().all(|socket| socket.local_addr().is_ok() && listens(socket)) {
+            return Err(failed("each socket must be a ListenStream= of TCP, with Accept=no"));
         }
     } else {
         for text in flags.list("web.listen-address") {
