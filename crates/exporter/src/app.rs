@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -46,6 +47,9 @@ const HEALTHCHECK: &str = "healthcheck";
 
 /// The most connections at once; fewer if the limit on descriptors is low.
 const CONNECTIONS: u64 = 512;
+
+/// One for each listener that waits for the next one, and some more.
+const LEAST_CONNECTIONS: u64 = 8;
 
 const FLAGS: &[Flag] = &[
     Flag::switch("collector.disable-defaults", false, "Switch off every collector that no flag switches on."),
@@ -142,6 +146,7 @@ fn switch_name(name: &str) -> &'static str {
 
 /// Runs the exporter until it is told to stop.
 pub fn main(product: &Product) -> ExitCode {
+    std::panic::set_hook(Box::new(crate::log::panicked));
     let args: Result<Vec<String>, _> =
         std::env::args_os().skip(1).map(std::ffi::OsString::into_string).collect();
     let asked = args
@@ -237,10 +242,15 @@ async fn wait_for_stop() {
 fn listeners(flags: &Flags) -> Result<Vec<tokio::net::TcpListener>, (String, std::io::Error)> {
     let mut sockets = Vec::new();
     if flags.switch("web.systemd-socket") {
+        let failed = |why| ("--web.systemd-socket".to_owned(), std::io::Error::other(why));
         sockets = hostfs::sys::inherited_listeners();
         if sockets.is_empty() {
-            let why = "no socket was handed over: start it from a systemd socket unit";
-            return Err(("--web.systemd-socket".to_owned(), std::io::Error::other(why)));
+            return Err(failed("no socket was handed over: start it from a systemd socket unit"));
+        }
+        // A unix socket, a datagram socket or a connection (Accept=yes) would fail at every accept.
+        let listens = |socket| sockopt::socket_acceptconn(socket).unwrap_or(false);
+        if !sockets.iter().all(|socket| socket.local_addr().is_ok() && listens(socket)) {
+            return Err(failed("each socket must be a ListenStream= of TCP, with Accept=no"));
         }
     } else {
         for text in flags.list("web.listen-address") {
@@ -255,14 +265,16 @@ fn listeners(flags: &Flags) -> Result<Vec<tokio::net::TcpListener>, (String, std
     sockets.into_iter().map(to_async).collect::<Result<_, _>>().map_err(|error| ("socket".to_owned(), error))
 }
 
-/// Raises the soft limit on descriptors to the hard one, as Go programs do, and returns how many connections fit beside the
-/// files that stay open.
+/// Raises the soft limit on descriptors to the hard one, as Go programs do, shares it out among connections and files that stay open,
+/// and returns how many connections there may be.
 fn raise_descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     // Refused or not, what counts is the limit that is there afterwards.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from((most / 2).clamp(1, CONNECTIONS)).unwrap_or(1)
+    // A quarter each: the rest is for files that are open while they are read, for directories and sockets.
+    hostfs::keep_at_most(usize::try_from(most / 4).unwrap_or(usize::MAX));
+    (most / 4).clamp(LEAST_CONNECTIONS, CONNECTIONS) as usize
 }
 
 /// Asks `/-/healthy` of the first listen address.

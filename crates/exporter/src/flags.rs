@@ -1,7 +1,7 @@
 //! The command line, with the habits that the originals taught their users.
 //!
-//! `--flag=value` and `--flag value`; a switch is `--x` or `--no-x` and takes no value; a flag given twice is an error, but for lists; `@file`
-//! stands for the lines of a file, each one argument. Flags are constants beside what they steer, so that the help, the README's table
+//! `--flag=value` and `--flag value`, where a value that begins with a dash needs the first form; a switch is `--x` or `--no-x` and takes no
+//! value; a flag given twice is an error, but for lists; `@file` stands for the lines of a file, each one argument, but for comments (`#`). Flags are constants beside what they steer, so that the help, the README's table
 //! and the tests come from one list. Parsing is clap's; what clap cannot know (the other side of a switch, old names) is here.
 
 use std::collections::HashMap;
@@ -165,7 +165,7 @@ impl Flags {
     /// # Errors
     /// The first thing that is wrong, in one line.
     pub fn parse(program: &Program, flags: &[Flag], args: &[String]) -> Result<Asked, FlagError> {
-        let mut args = expand(args)?;
+        let mut args = expand(args, 10)?;
         let command_given =
             program.commands.iter().map(|c| c.0).find(|name| args.first().is_some_and(|arg| arg == name));
         if command_given.is_some() {
@@ -199,6 +199,7 @@ impl Flags {
             matches.get_many::<String>(flag.name).into_iter().flatten().cloned().collect();
         if given.is_empty()
             && let Some(value) = flag.env.and_then(|variable| std::env::var(variable).ok())
+            && !value.is_empty()
         {
             given.push(value);
         }
@@ -208,13 +209,18 @@ impl Flags {
             return Ok((Value::List(list), is_given));
         }
         let text = match (given.pop(), flag.takes) {
-            (Some(text), Takes::OneOf(values)) if !values.contains(&text.as_str()) => {
-                let why = format!("must be one of {}", values.join(", "));
-                return Err(FlagError(format!("--{}={text}: {why}", flag.name)));
-            }
-            (Some(text), Takes::Number(_)) if text.parse::<u64>().is_err() => {
-                return Err(FlagError(format!("--{}={text}: must be a whole number", flag.name)));
-            }
+            (Some(text), Takes::OneOf(values)) => match values.iter().find(|v| v.eq_ignore_ascii_case(&text))
+            {
+                Some(value) => (*value).to_owned(),
+                None => {
+                    let why = format!("must be one of {}", values.join(", "));
+                    return Err(FlagError(format!("--{}={text}: {why}", flag.name)));
+                }
+            },
+            (Some(text), Takes::Number(_)) => match number(&text) {
+                Some(number) => number.to_string(),
+                None => return Err(FlagError(format!("--{}={text}: must be a whole number", flag.name))),
+            },
             (Some(text), _) => text,
             (None, Takes::Text(default)) => default.to_owned(),
             (None, Takes::OneOf(values)) => values[0].to_owned(),
@@ -333,6 +339,11 @@ impl Flags {
     }
 }
 
+/// A whole number. One below 0 is 0, which says the same wherever numbers are taken: no limit, or none of it.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().or_else(|| text.parse::<i64>().ok().map(|_| 0))
+}
+
 fn duration(text: &str) -> Option<std::time::Duration> {
     let mut seconds = 0.0;
     let mut rest = text;
@@ -359,16 +370,20 @@ fn duration(text: &str) -> Option<std::time::Duration> {
     std::time::Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// Replaces `@file` by the lines of the file.
-fn expand(args: &[String]) -> Result<Vec<String>, FlagError> {
+/// Replaces `@file` by the lines of the file, among which may be other files, to a depth that no one needs.
+fn expand(args: &[String], depth: usize) -> Result<Vec<String>, FlagError> {
     let mut expanded = Vec::with_capacity(args.len());
     for arg in args {
         match arg.strip_prefix('@') {
+            Some(path) if depth == 0 => {
+                return Err(FlagError(format!("@{path}: this file is read by itself or by too many others")));
+            }
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
                     FlagError(format!("@{path}: cannot read arguments from this file: {error}"))
                 })?;
-                expanded.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+                let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+                expanded.extend(expand(&lines.map(str::to_owned).collect::<Vec<_>>(), depth - 1)?);
             }
             None => expanded.push(arg.clone()),
         }
@@ -403,7 +418,7 @@ fn command(program: &Program, flags: &[Flag]) -> clap::Command {
         } else {
             let action =
                 if matches!(flag.takes, Takes::List(_)) { ArgAction::Append } else { ArgAction::Set };
-            command = command.arg(arg.action(action).allow_hyphen_values(true).value_name(value_name(flag)));
+            command = command.arg(arg.action(action).value_name(value_name(flag)));
         }
     }
     if !program.commands.is_empty() {
@@ -531,8 +546,7 @@ mod tests {
             (flags.text("log.level"), flags.list("web.listen-address")),
             ("info", &[":9100".to_owned()][..])
         );
-        let flags =
-            parse(&["--web.listen-address=:1", "--web.listen-address", "-x", "--path.procfs="]).unwrap();
+        let flags = parse(&["--web.listen-address=:1", "--web.listen-address=-x", "--path.procfs="]).unwrap();
         assert_eq!(flags.list("web.listen-address"), [":1", "-x"]);
         assert_eq!((flags.text("path.procfs"), flags.is_given("path.procfs")), ("", true));
     }
@@ -550,6 +564,8 @@ mod tests {
             (&["-w"], "unknown short flag '-w': flags have two dashes"),
             (&["word"], "unexpected word: there are no positional arguments"),
             (&["--path.procfs"], "expected argument for flag '--path.procfs'"),
+            (&["--path.procfs", "--no-collector.cpu"], "expected argument for flag '--path.procfs'"),
+            (&["--path.procfs", "-x"], "unknown short flag '-x': flags have two dashes"),
             (&["--web.max-requests=many"], "--web.max-requests=many: must be a whole number"),
             (&["--log.level=loud"], "--log.level=loud: must be one of info, debug, warn, error"),
             (
@@ -563,6 +579,12 @@ mod tests {
         ] {
             assert_eq!(parse(args).unwrap_err(), expected);
         }
+    }
+
+    #[test]
+    fn words_in_any_case_and_numbers_below_0() {
+        let flags = parse(&["--log.level=WARN", "--web.max-requests=-1"]).unwrap();
+        assert_eq!((flags.text("log.level"), flags.number("web.max-requests")), ("warn", 0));
     }
 
     #[test]
@@ -584,9 +606,15 @@ mod tests {
     fn arguments_from_a_file_help_version_and_commands() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("args");
-        std::fs::write(&path, "--path.procfs=/with space\n\n--no-collector.cpu\n").unwrap();
-        let flags = parse(&[&format!("@{}", path.display())]).unwrap();
-        assert_eq!((flags.text("path.procfs"), flags.switch("collector.cpu")), ("/with space", false));
+        std::fs::write(&path, "# comment\n--path.procfs=/with space\r\n\n--no-collector.cpu\n").unwrap();
+        let outer = dir.path().join("outer");
+        std::fs::write(&outer, format!("@{}\n", path.display())).unwrap();
+        for file in [&path, &outer] {
+            let flags = parse(&[&format!("@{}", file.display())]).unwrap();
+            assert_eq!((flags.text("path.procfs"), flags.switch("collector.cpu")), ("/with space", false));
+        }
+        std::fs::write(&path, format!("@{}\n", path.display())).unwrap();
+        assert!(parse(&[&format!("@{}", path.display())]).unwrap_err().contains("by itself"));
         let help = parse(&["--help"]).unwrap_err();
         assert!(
             help.contains("--path.procfs <VALUE>")

@@ -1,10 +1,11 @@
 //! Log lines on standard error, in logfmt or JSON, in the form that the originals' users parse.
 //!
-//! A line is one write(2). If nobody drains the pipe behind standard error, lines are dropped: a log must not hold a scrape.
+//! A line is one write(2). If nobody drains the pipe behind standard error, lines are dropped: a log must not hold a scrape. A pipe that is
+//! ready takes [`MOST`] bytes without blocking, so lines are no longer than that and are written one at a time.
 
 use std::fmt::{self, Write as _};
-use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -56,17 +57,39 @@ pub fn enabled(level: Level) -> bool {
     level >= SETTINGS.get().map_or(Level::Info, |s| s.least)
 }
 
+/// The most bytes of a line: PIPE_BUF.
+const MOST: usize = 4096;
+
 /// Writes a message with its pairs of key and value.
 pub fn write(level: Level, source: &str, message: &str, pairs: &[(&str, &dyn fmt::Display)]) {
     if !enabled(level) {
         return;
     }
-    let line = line(SETTINGS.get().is_some_and(|s| s.json), SystemTime::now(), level, source, message, pairs);
+    static TURN: Mutex<()> = Mutex::new(());
+    let json = SETTINGS.get().is_some_and(|s| s.json);
+    let mut line = line(json, SystemTime::now(), level, source, message, pairs);
+    if line.len() > MOST {
+        line.truncate(line.floor_char_boundary(MOST - "\n".len()));
+        line.push('\n');
+    }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let stderr = rustix::stdio::stderr();
     let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
     if poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(1) {
         // There is nowhere to report that the log itself cannot be written.
         let _ = rustix::io::write(stderr, line.as_bytes());
+    }
+}
+
+/// Tells where the program panicked, once a minute: in the form of the log, without waiting for whoever reads it, and without the
+/// message, which may quote what a file says.
+pub fn panicked(panic: &std::panic::PanicHookInfo<'_>) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
+        *last = Some(Instant::now());
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        write(Level::Error, module_path!(), "panic: please report it", &[("place", &place)]);
     }
 }
 
@@ -177,8 +200,6 @@ macro_rules! log {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

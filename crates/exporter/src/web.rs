@@ -82,8 +82,9 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(connections));
+    let waiting = watch::Sender::new(0);
     for listener in listeners {
-        tokio::spawn(accept(Arc::clone(&site), listener, Arc::clone(&places), stop.clone()));
+        tokio::spawn(accept(Arc::clone(&site), listener, Arc::clone(&places), waiting.clone(), stop.clone()));
     }
     let mut stopped = stop;
     // An error means that the sender is gone, which is a stop too.
@@ -96,11 +97,22 @@ async fn accept(
     site: Arc<Site>,
     listener: TcpListener,
     places: Arc<Semaphore>,
+    waiting: watch::Sender<usize>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pause = BACK_OFF[0];
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let place = match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                // Peers that do nothing with their places lose them.
+                waiting.send_modify(|n| *n += 1);
+                let place = Arc::clone(&places).acquire_owned().await;
+                waiting.send_modify(|n| *n -= 1);
+                let Ok(place) = place else { return };
+                place
+            }
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|&stop| stop) => return,
@@ -108,13 +120,14 @@ async fn accept(
         match accepted {
             Ok((stream, _)) => {
                 pause = BACK_OFF[0];
-                let (site, stop) = (Arc::clone(&site), stop.clone());
+                let (site, stop, waiting) = (Arc::clone(&site), stop.clone(), waiting.subscribe());
                 tokio::spawn(async move {
                     connection::serve(
                         stream,
                         site.patience,
                         |request| answer(Arc::clone(&site), request),
                         stop,
+                        waiting,
                     )
                     .await;
                     drop(place);

@@ -47,6 +47,7 @@ const QUICK: Patience = Patience {
     head: Duration::from_millis(300),
     idle: Duration::from_secs(600),
     stall: Duration::from_millis(300),
+    crowded: Duration::from_millis(100),
 };
 
 impl Server {
@@ -211,17 +212,45 @@ fn a_slow_head_is_closed_and_others_are_served() {
 fn an_idle_connection_outlives_the_head_s_time() {
     let server = Server::small();
     let mut stream = server.connect();
-    for _ in 0..2 {
+    for _ in 0..3 {
+        ask_health(&mut stream);
         std::thread::sleep(QUICK.head * 3);
-        stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\nHealthy.\n") {
-            let mut more = [0; 1024];
-            let n = stream.read(&mut more).unwrap();
-            assert!(n > 0, "closed after {}", String::from_utf8_lossy(&answer));
-            answer.extend_from_slice(&more[..n]);
-        }
     }
+}
+
+/// One request whose answer leaves the connection open.
+fn ask_health(stream: &mut TcpStream) {
+    stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nHealthy.\n") {
+        let mut more = [0; 1024];
+        let n = stream.read(&mut more).unwrap();
+        assert!(n > 0, "closed after {}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&more[..n]);
+    }
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_closed() {
+    let server = Server::small();
+    let start = Instant::now();
+    assert!(closes(&mut server.connect()));
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn idle_connections_give_way_when_there_is_no_place() {
+    let server = Server::start(Box::new(Rows(1)), 40, 5);
+    let mut idle: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
+    idle.iter_mut().for_each(ask_health);
+    std::thread::sleep(QUICK.crowded * 3);
+    ask_health(&mut idle[0]);
+    let mut last = server.connect();
+    ask_health(&mut last);
+    for stream in &mut idle[1..] {
+        assert!(closes(stream));
+    }
+    ask_health(&mut idle[0]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -111,13 +112,41 @@ impl Buf {
     }
 }
 
+/// How many more descriptors may stay open.
+static LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Limits how many descriptors stay open in all [`File`]s together; those that come later are opened for each read. To be called before
+/// the first read: a process at its limit on descriptors could open nothing else.
+pub fn keep_at_most(descriptors: usize) {
+    LEFT.store(descriptors, Relaxed);
+}
+
+/// A descriptor that stays open.
+#[derive(Debug)]
+struct Kept(OwnedFd);
+
+impl Kept {
+    /// `None`, and the descriptor is closed, if it would not give fresh values or if enough are kept.
+    fn new(fd: OwnedFd) -> Option<Self> {
+        let one_less = |left: usize| left.checked_sub(1);
+        (LEFT.load(Relaxed) > 0 && regenerates(&fd) && LEFT.try_update(Relaxed, Relaxed, one_less).is_ok())
+            .then(|| Kept(fd))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        LEFT.fetch_add(1, Relaxed);
+    }
+}
+
 /// A file that is read once a scrape.
 ///
 /// The descriptor stays open if the file is in a mounted procfs or sysfs, else each read opens the path.
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
-    fd: Option<OwnedFd>,
+    fd: Option<Kept>,
     cap: usize,
 }
 
@@ -162,13 +191,13 @@ impl File {
     /// # Errors
     /// Any other error of the open or the read.
     pub fn attribute<'b>(&mut self, buf: &'b mut Buf) -> Result<Option<&'b [u8]>> {
-        let mut outcome = self.fd.as_ref().map(|fd| buf.fill_once(fd));
+        let mut outcome = self.fd.as_ref().map(|Kept(fd)| buf.fill_once(fd));
         if !matches!(outcome, Some(Ok(())) | Some(Err(Cause::Os(Errno::INVAL | Errno::OPNOTSUPP)))) {
             self.fd = None;
             match open_at(CWD, &self.path) {
                 Ok(fd) => {
                     outcome = Some(buf.fill_once(&fd));
-                    self.fd = Some(fd).filter(regenerates);
+                    self.fd = Kept::new(fd);
                 }
                 Err(errno) => outcome = Some(Err(Cause::Os(errno))),
             }
@@ -185,7 +214,7 @@ impl File {
         buf: &'b mut Buf,
         fill: impl Fn(&mut Buf, &OwnedFd) -> std::result::Result<(), Cause>,
     ) -> Result<&'b [u8]> {
-        if let Some(fd) = &self.fd {
+        if let Some(Kept(fd)) = &self.fd {
             // A kept descriptor whose device went away and came back answers ENODEV for ever: then open the path again.
             if fill(buf, fd).is_ok() {
                 return Ok(&buf.bytes);
@@ -194,9 +223,7 @@ impl File {
         }
         let fd = open(&self.path)?;
         fill(buf, &fd).map_err(|cause| Error::new(&self.path, cause))?;
-        if regenerates(&fd) {
-            self.fd = Some(fd);
-        }
+        self.fd = Kept::new(fd);
         Ok(&buf.bytes)
     }
 
@@ -374,6 +401,21 @@ mod tests {
         assert!(file.read(&mut buf).unwrap().starts_with(b"Name:\t"));
         assert!(file.fd.is_some());
         assert!(file.read(&mut buf).unwrap().ends_with(b"\n"));
+    }
+
+    #[test]
+    fn what_is_kept_and_dropped_is_counted() {
+        // Other tests keep files meanwhile, so what is left is known only roughly.
+        let (before, mut buf) = (LEFT.load(Relaxed), Buf::new());
+        let mut files: Vec<File> = (0..100).map(|_| File::new("/proc/self/stat")).collect();
+        files.iter_mut().for_each(|file| drop(file.read(&mut buf)));
+        assert!(files.iter().all(|file| file.fd.is_some()));
+        assert!(before - LEFT.load(Relaxed) > 50);
+        drop(files);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("f"), "").unwrap();
+        (0..100).for_each(|_| drop(read(dir.path().join("f"), &mut buf)));
+        assert!(before.abs_diff(LEFT.load(Relaxed)) < 50);
     }
 
     #[test]

@@ -24,6 +24,6 @@ pub use dir::{Dir, Names};
 pub use error::{Cause, Error, Gone, Result};
 #[cfg(feature = "trace-opens")]
 pub use file::trace;
-pub use file::{Buf, File, Root, Stamp, read, read_with_cap};
+pub use file::{Buf, File, Root, Stamp, keep_at_most, read, read_with_cap};
 pub use glob::glob;
 pub use rustix::io::Errno;

@@ -30,6 +30,8 @@ pub struct Patience {
     pub idle: Duration,
     /// Without the peer taking a byte of the response.
     pub stall: Duration,
+    /// In each of these, while there is no place for another connection.
+    pub crowded: Duration,
 }
 
 impl Default for Patience {
@@ -38,25 +40,35 @@ impl Default for Patience {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(300),
             stall: Duration::from_secs(30),
+            crowded: Duration::from_secs(1),
         }
+    }
+}
+
+impl Patience {
+    fn cut(self) -> Self {
+        let Patience { head, idle, stall, crowded } = self;
+        Patience { head: head.min(crowded), idle: idle.min(crowded), stall: stall.min(crowded), crowded }
     }
 }
 
 /// The most bytes of a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// Serves one connection until it ends, stalls, or `stop` says to finish.
+/// Serves one connection until it ends, stalls, or `stop` says to finish. `waiting` is how many listeners have no place for another one.
 pub(super) async fn serve<F>(
     stream: TcpStream,
     patience: Patience,
     answer: impl Fn(Request<Incoming>) -> F,
     mut stop: watch::Receiver<bool>,
+    mut waiting: watch::Receiver<usize>,
 ) where
     F: Future<Output = Response<Full<Bytes>>>,
 {
     // Answers are written whole: waiting to fill a packet only adds delay.
     let _ = stream.set_nodelay(true);
-    let phase = Arc::new(Mutex::new(Phase::Idle(Instant::now())));
+    // Whoever connects has a request to make: one that says nothing does not get the time of a scraper between two scrapes.
+    let phase = Arc::new(Mutex::new(Phase::Head(Instant::now())));
     let watched = Watched { stream, phase: Arc::clone(&phase) };
     let service = service_fn(|request| {
         set(&phase, Phase::Answering);
@@ -74,13 +86,13 @@ pub(super) async fn serve<F>(
     tokio::select! {
         // What a peer did wrong is of no interest to anyone here.
         _ = connection.as_mut() => return,
-        () = expired(&phase, patience) => return,
+        () = expired(&phase, patience, &mut waiting) => return,
         _ = stop.wait_for(|&stop| stop) => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         _ = connection => {}
-        () = expired(&phase, patience) => {}
+        () = expired(&phase, patience, &mut waiting) => {}
     }
 }
 
@@ -88,7 +100,7 @@ pub(super) async fn serve<F>(
 enum Phase {
     /// No byte of a request since.
     Idle(Instant),
-    /// The first byte of a request came then.
+    /// The connection was made or the first byte of a request came then.
     Head(Instant),
     /// The head is complete; the answer has its own deadline.
     Answering,
@@ -105,8 +117,9 @@ fn set(phase: &Mutex<Phase>, to: Phase) {
 }
 
 /// Returns when the connection has been in its phase for too long.
-async fn expired(phase: &Mutex<Phase>, patience: Patience) {
+async fn expired(phase: &Mutex<Phase>, patience: Patience, waiting: &mut watch::Receiver<usize>) {
     loop {
+        let patience = if *waiting.borrow_and_update() > 0 { patience.cut() } else { patience };
         let end = match *lock(phase) {
             Phase::Idle(since) => since + patience.idle,
             Phase::Head(since) => since + patience.head,
@@ -117,7 +130,11 @@ async fn expired(phase: &Mutex<Phase>, patience: Patience) {
             return;
         }
         // It looks again after the shortest time that a phase beginning right now may last, instead of being told of each.
-        tokio::time::sleep_until(end.min(Instant::now() + patience.head).into()).await;
+        let look = end.min(Instant::now() + patience.head);
+        tokio::select! {
+            () = tokio::time::sleep_until(look.into()) => {}
+            Ok(()) = waiting.changed() => {}
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 const BACKLOG: i32 = 1024;
 
-/// Where to listen: `:9100` is every address of both families, else `host:port`, with brackets around an IPv6 address.
+/// Where to listen: `:9100` is every address of both families, and so are `0.0.0.0:9100` and `[::]:9100`, as the original's users
+/// know it; else `host:port`, with brackets around an IPv6 address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     host: Option<String>,
@@ -40,17 +41,30 @@ impl Address {
     /// # Errors
     /// The system's answer.
     pub fn listen(&self) -> std::io::Result<TcpListener> {
-        let Some(host) = &self.host else {
-            return match listen_on(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), self.port), true) {
-                // A kernel without IPv6.
-                Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
-                    Ok(listen_on(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.port), false)?)
-                }
-                other => Ok(other?),
-            };
-        };
-        let address = (host.as_str(), self.port).to_socket_addrs()?.next().ok_or(Errno::ADDRNOTAVAIL)?;
-        Ok(listen_on(address, false)?)
+        if let Some(address) = self.resolve()?.filter(|address| !address.ip().is_unspecified()) {
+            return Ok(listen_on(address, false)?);
+        }
+        match listen_on(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), self.port), true) {
+            // A kernel without IPv6.
+            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
+                Ok(listen_on(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), self.port), false)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// The address; `None` if there is no host. Of a name's addresses it is the first of IPv4, as the original has it: `localhost` is
+    /// 127.0.0.1 whichever comes first in /etc/hosts.
+    fn resolve(&self) -> std::io::Result<Option<SocketAddr>> {
+        let Some(host) = &self.host else { return Ok(None) };
+        let (mut first, mut other) = (None, None);
+        for address in (host.as_str(), self.port).to_socket_addrs()? {
+            match address.ip().to_canonical() {
+                ip @ IpAddr::V4(_) => _ = first.get_or_insert(SocketAddr::new(ip, self.port)),
+                IpAddr::V6(_) => _ = other.get_or_insert(address),
+            }
+        }
+        Ok(Some(first.or(other).ok_or(Errno::ADDRNOTAVAIL)?))
     }
 
     /// Where a client on this machine reaches what listens here.
@@ -58,8 +72,7 @@ impl Address {
     /// # Errors
     /// A name that cannot be resolved.
     pub fn reach(&self) -> std::io::Result<SocketAddr> {
-        let host = self.host.as_deref().unwrap_or("127.0.0.1");
-        let mut address = (host, self.port).to_socket_addrs()?.next().ok_or(Errno::ADDRNOTAVAIL)?;
+        let mut address = self.resolve()?.unwrap_or((Ipv4Addr::LOCALHOST, self.port).into());
         if address.ip().is_unspecified() {
             address.set_ip(if address.is_ipv4() {
                 Ipv4Addr::LOCALHOST.into()
@@ -118,9 +131,20 @@ mod tests {
     }
 
     #[test]
-    fn no_host_means_both_families() {
-        let listener = Address::parse(":0").unwrap().listen().unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    fn no_host_and_any_host_mean_both_families() {
+        for any in [":0", "0.0.0.0:0", "[::]:0"] {
+            let listener = Address::parse(any).unwrap().listen().unwrap();
+            let address = listener.local_addr().unwrap();
+            assert!(std::net::TcpStream::connect(("127.0.0.1", address.port())).is_ok(), "{any}");
+            if address.is_ipv6() && std::fs::exists("/proc/sys/net/ipv6/conf/lo").unwrap() {
+                assert!(std::net::TcpStream::connect(("::1", address.port())).is_ok(), "{any}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_clothes_is_ipv4() {
+        let listener = Address::parse("[::ffff:127.0.0.1]:0").unwrap().listen().unwrap();
+        assert_eq!(listener.local_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
     }
 }
