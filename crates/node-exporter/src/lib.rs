@@ -45,10 +45,3 @@ fn check(flags: &Flags) -> Result<(), FlagError> {
     }
     Ok(())
 }
-
-/// Placeholder until main exists.
-#[doc(hidden)]
-pub fn flags_for_example(args: &[String]) -> Flags {
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    Flags::for_test(&PRODUCT.all_flags(), &args)
-}

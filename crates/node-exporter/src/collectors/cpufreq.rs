@@ -135,31 +135,39 @@ impl CpuFreq {
         self.governors.clear();
         self.texts.clear();
         let dir = Dir::open(&self.dir)?;
+        let mut outcome = Ok(());
         for i in 0..self.cpus.len() {
-            let (cpu, policy) = self.cpus[i];
-            if policy.is_some() {
+            if self.cpus[i].1.is_some() {
                 continue;
             }
-            self.path.clear();
-            self.path.extend_from_slice(b"cpu");
-            exporter::text::integer_into(&mut self.path, cpu.into());
-            self.path.extend_from_slice(b"/cpufreq");
-            let Some(dir) = dir.dir(OsStr::from_bytes(&self.path))? else { continue };
             if Instant::now() + MARGIN >= deadline {
                 return Err(Error::Failed(
                     format!("{}: no time left to read all CPUs", self.dir.display()).into(),
                 ));
             }
-            let number = u32::try_from(self.policies.len()).ok();
-            self.read_policy(&dir)?;
-            self.cpus[i].1 = number;
-            if let Some(affected) = dir.attribute("affected_cpus", &mut self.buf)? {
-                for other in scan::fields(affected).filter_map(|n| scan::unsigned(n)?.try_into().ok()) {
-                    let order = cpus::label_order(other);
-                    if let Ok(at) = self.cpus.binary_search_by_key(&order, |&(cpu, _)| cpus::label_order(cpu))
-                    {
-                        self.cpus[at].1 = number;
-                    }
+            // A policy that cannot be read costs its own CPUs.
+            if let Err(error) = self.read_cpu(i, &dir) {
+                outcome = outcome.and(Err(error.into()));
+            }
+        }
+        outcome
+    }
+
+    /// Reads the policy of a CPU, if it has one, and gives it to all CPUs that share it.
+    fn read_cpu(&mut self, i: usize, dir: &Dir) -> hostfs::Result<()> {
+        self.path.clear();
+        self.path.extend_from_slice(b"cpu");
+        exporter::text::integer_into(&mut self.path, self.cpus[i].0.into());
+        self.path.extend_from_slice(b"/cpufreq");
+        let Some(dir) = dir.dir(OsStr::from_bytes(&self.path))? else { return Ok(()) };
+        let number = u32::try_from(self.policies.len()).ok();
+        self.read_policy(&dir)?;
+        self.cpus[i].1 = number;
+        if let Some(affected) = dir.attribute("affected_cpus", &mut self.buf)? {
+            for other in scan::fields(affected).filter_map(|n| scan::unsigned(n)?.try_into().ok()) {
+                let order = cpus::label_order(other);
+                if let Ok(at) = self.cpus.binary_search_by_key(&order, |&(cpu, _)| cpus::label_order(cpu)) {
+                    self.cpus[at].1 = number;
                 }
             }
         }
@@ -179,9 +187,13 @@ impl CpuFreq {
         if !governor.is_empty()
             && let Some(available) = dir.attribute("scaling_available_governors", &mut self.buf)?
         {
-            for name in scan::fields(available) {
-                let name = self.texts.push(name);
-                self.governors.push(name);
+            // Bytes that are no ASCII are no governor's name, and different ones would look the same.
+            for name in scan::fields(available).filter(|name| name.is_ascii()) {
+                // The few words of one attribute, and each makes a series of its own.
+                if !self.governors[first..].iter().any(|&known| self.texts[known] == *name) {
+                    let name = self.texts.push(name);
+                    self.governors.push(name);
+                }
             }
             let texts = &self.texts;
             self.governors[first..].sort_unstable_by(|&a, &b| texts[a].cmp(&texts[b]));
@@ -248,6 +260,34 @@ mod tests {
         tree.remove(&format!("{CPU}/cpu0/cpufreq/scaling_available_governors"));
         tree.write(&format!("{CPU}/cpu0/cpufreq/scaling_cur_freq"), "<unknown>\n");
         assert_eq!(tree.samples(&ENTRY, &[]), "node_cpu_frequency_max_hertz{cpu=\"0\"} 3.7e+09\n");
+    }
+
+    #[test]
+    fn a_governor_comes_once_and_has_a_name() {
+        let tree = tree("2,10\n");
+        let available = format!("{CPU}/cpu0/cpufreq/scaling_available_governors");
+        tree.write(&available, b"schedutil performance \xfe schedutil performance \xff\n");
+        let samples = tree.samples(&ENTRY, &[]);
+        assert!(
+            samples.ends_with(
+                "node_cpu_scaling_governor{cpu=\"0\",governor=\"performance\"} 0\n\
+                 node_cpu_scaling_governor{cpu=\"0\",governor=\"schedutil\"} 1\n"
+            ) && samples.matches("governor=").count() == 2,
+            "{samples}"
+        );
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_read_costs_itself() {
+        let tree = tree("\n");
+        tree.write(&format!("{CPU}/cpu0/cpufreq/scaling_governor"), vec![b'x'; 2 << 20]);
+        let (samples, error) = tree.collect(&ENTRY, &[]);
+        assert!(matches!(error, Some(Error::Failed(_))));
+        assert!(!samples.contains("cpu=\"0\""), "{samples}");
+        for cpu in ["10", "2"] {
+            let governor = format!("node_cpu_scaling_governor{{cpu=\"{cpu}\",governor=\"schedutil\"}} 1\n");
+            assert!(samples.contains(&governor), "{samples}");
+        }
     }
 
     #[test]

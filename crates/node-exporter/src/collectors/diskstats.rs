@@ -453,7 +453,9 @@ impl Diskstats {
         for (property, name, help) in ATA {
             let mut family = out.family(name, Kind::Gauge, help);
             for device in self.with(Property::Ata) {
-                if let Some(value) = scan::float(device.udev.text(property)) {
+                // None of the three is ever negative.
+                if let Some(value) = scan::float(device.udev.text(property)).filter(|v| v.is_sign_positive())
+                {
                     family.sample(&[("device", (&device.name).into())], value);
                 }
             }
@@ -609,6 +611,14 @@ node_disk_ata_write_cache{device="sda"} 1
         tree.remove("udev/b8:0");
         let (samples, _) = collect(&mut *collector);
         assert!(samples.ends_with(&info("sda", 0)), "{samples}");
+    }
+
+    #[test]
+    fn ata_properties_that_are_negative_are_absent() {
+        let udev = "E:ID_ATA=1\nE:ID_ATA_WRITE_CACHE=-1\nE:ID_ATA_ROTATION_RATE_RPM=-5\nE:ID_ATA_WRITE_CACHE_ENABLED=0\n";
+        let samples = Tree::new(&[("proc/diskstats", SDA), ("udev/b8:0", udev)]).samples(&ENTRY, &[]);
+        let ata: Vec<&str> = samples.lines().filter(|line| line.starts_with("node_disk_ata")).collect();
+        assert_eq!(ata, ["node_disk_ata_write_cache_enabled{device=\"sda\"} 0"]);
     }
 
     #[test]

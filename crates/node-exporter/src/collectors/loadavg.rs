@@ -34,7 +34,7 @@ impl Collector for LoadAvg {
 
 fn parse(bytes: &[u8]) -> Option<[f64; 3]> {
     let mut fields = scan::fields(scan::lines(bytes).next()?);
-    let mut next = || scan::float(fields.next()?);
+    let mut next = || scan::float(fields.next()?).filter(|average| average.is_sign_positive());
     Some([next()?, next()?, next()?])
 }
 
@@ -50,11 +50,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_cut_fails() {
-        for cut in ["", "\n", "0.21 0.3", "0.21 0.37 0.39 1/719 19737", "0.21 x 0.39 1/719 19737\n"] {
-            let tree = Tree::new(&[("proc/loadavg", cut)]);
+    fn a_line_that_is_cut_or_makes_no_sense_fails() {
+        for bad in [
+            "",
+            "\n",
+            "0.21 0.3",
+            "0.21 0.37 0.39 1/719 19737",
+            "0.21 x 0.39 1/719 19737\n",
+            "0.21 0.37 -5 1/719 19737\n",
+        ] {
+            let tree = Tree::new(&[("proc/loadavg", bad)]);
             let (samples, error) = tree.collect(&ENTRY, &[]);
-            assert!(samples.is_empty() && matches!(error, Some(Error::Failed(_))), "{cut:?}: {samples}");
+            assert!(samples.is_empty() && matches!(error, Some(Error::Failed(_))), "{bad:?}: {samples}");
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! In mdstat an array is a line `md0 : active raid1 sda1[0] sdb1[1](F)`, a line `<blocks> blocks … [<required>/<active>] [U_]`, and, while
 //! it is synchronised, a line `[=>…] recovery = 8.5% (<done>/<all>) …` or `resync=DELAYED`. Arrays without redundancy, and those that are
-//! not active, have no count of disks in brackets.
+//! not active, have no count of disks in brackets. A line of nothing but white space ends the array.
+//!
+//! The line `unused devices:` comes last, but not always: recent kernels leave it out while the last array is being stopped.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -74,13 +76,15 @@ struct Raid {
 }
 
 impl Mdadm {
-    fn read(&mut self) -> hostfs::Result<()> {
+    /// Reads both sources; gives the problem that did not stop it.
+    fn read(&mut self) -> hostfs::Result<Option<hostfs::Error>> {
         self.texts.clear();
         let bytes = self.file.read(&mut self.buf)?;
-        parse(bytes, &mut self.texts, &mut self.arrays)
+        let is_whole = parse(bytes, &mut self.texts, &mut self.arrays)
             .ok_or_else(|| self.file.malformed("personalities and arrays, each with its blocks"))?;
+        let cut = (!is_whole).then(|| self.file.malformed("arrays that a line of white space ends"));
         self.raids.clear();
-        let Some(block) = Dir::open(&self.block).gone_is_none()? else { return Ok(()) };
+        let Some(block) = Dir::open(&self.block).gone_is_none()? else { return Ok(cut) };
         block.names(&mut self.names)?;
         self.names.retain(|name| name.starts_with(b"md"));
         for name in self.names.iter() {
@@ -89,32 +93,42 @@ impl Mdadm {
             let name = self.texts.push(name.as_bytes());
             self.raids.push(raid(name, &md, &mut self.buf)?);
         }
-        Ok(())
+        Ok(cut)
     }
 }
 
 fn raid(name: Span, md: &Dir, buf: &mut Buf) -> hostfs::Result<Raid> {
     let mut has_disks = false;
     let mut has_redundancy = false;
+    let mut has_none = false;
     if let Some(level) = md.attribute("level", buf)? {
         let level = level.trim_ascii();
         // A container's disks belong to the arrays in it; an array that is not set up has no level.
         has_disks = !matches!(level, b"" | b"container" | b"imsm" | b"ddf");
         has_redundancy = matches!(level, b"raid1" | b"raid4" | b"raid5" | b"raid6" | b"raid10");
+        has_none = matches!(
+            level,
+            b"linear" | b"raid0" | b"faulty" | b"multipath" | b"container" | b"imsm" | b"ddf"
+        );
     }
     // While an array is reshaped, the number that it had follows in parentheses.
     let first = |bytes: &[u8]| scan::fields(bytes).next_u64();
     let disks = if has_disks { md.attribute("raid_disks", buf)?.and_then(first) } else { None };
     // Without redundancy the kernel has no such file, and nothing to lose before all is lost.
-    let degraded =
-        if has_redundancy { md.attribute("degraded", buf)?.and_then(scan::value) } else { Some(0) };
+    let degraded = match has_redundancy {
+        true => md.attribute("degraded", buf)?.and_then(scan::value),
+        false => has_none.then_some(0),
+    };
     Ok(Raid { name, disks, degraded })
 }
 
-fn parse(bytes: &[u8], texts: &mut Arena, arrays: &mut Vec<Array>) -> Option<()> {
+/// Takes the arrays; `false` if the last one is cut and left out, `None` if this is no mdstat.
+fn parse(bytes: &[u8], texts: &mut Arena, arrays: &mut Vec<Array>) -> Option<bool> {
     arrays.clear();
+    let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
     let mut lines = scan::lines(bytes).peekable();
     let mut has_personalities = false;
+    let mut is_whole = bytes.last().is_none_or(|&last| last == b'\n');
     while let Some(line) = lines.next() {
         has_personalities |= line.starts_with(b"Personalities");
         if line.first().is_none_or(u8::is_ascii_whitespace)
@@ -123,16 +137,27 @@ fn parse(bytes: &[u8], texts: &mut Arena, arrays: &mut Vec<Array>) -> Option<()>
         {
             continue;
         }
-        let mut array = array(line, lines.next()?, texts)?;
-        while let Some(more) = lines.next_if(|more| more.first().is_some_and(u8::is_ascii_whitespace)) {
+        let Some(status) = lines.next() else {
+            is_whole = false;
+            break;
+        };
+        let mut array = array(line, status, texts)?;
+        while let Some(more) =
+            lines.next_if(|m| !is_blank(m) && m.first().is_some_and(u8::is_ascii_whitespace))
+        {
             synchronisation(more, &mut array);
         }
-        arrays.push(array);
+        // What follows, at least a blank line, tells that nothing is missing.
+        if lines.peek().is_some() {
+            arrays.push(array);
+        } else {
+            is_whole = false;
+        }
     }
     arrays.sort_unstable_by(|a, b| texts[a.name].cmp(&texts[b.name]));
     arrays.dedup_by(|a, b| texts[a.name] == texts[b.name]);
     // Without arrays, Linux 6.7 and 6.8 write nothing at all.
-    (has_personalities || bytes.is_empty()).then_some(())
+    (has_personalities || bytes.is_empty()).then_some(is_whole)
 }
 
 /// The line of an array, and the one below it.
@@ -200,7 +225,7 @@ fn synchronisation(line: &[u8], array: &mut Array) {
 
 impl Collector for Mdadm {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
-        self.read().map_err(|error| Error::or_no_data(&error))?;
+        let cut = self.read().map_err(|error| Error::or_no_data(&error))?;
         let device = |name: Span| ("device", LabelValue::from(&self.texts[name]));
         let mut numbers = |name, help, value: fn(&Array) -> Option<u64>| {
             let mut family = out.family(name, Kind::Gauge, help);
@@ -246,7 +271,7 @@ impl Collector for Mdadm {
         };
         numbers("node_md_degraded", "Disks that the array lacks.", |r| r.degraded);
         numbers("node_md_raid_disks", "Disks that the array is made for.", |r| r.disks);
-        Ok(())
+        cut.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 
@@ -260,7 +285,7 @@ mod tests {
     /// `device required active failed spare blocks synced state`, with `-` for what is absent.
     fn parsed(text: &str) -> Option<Vec<String>> {
         let (mut texts, mut arrays) = (Arena::new(), Vec::new());
-        parse(format!("{HEAD}{text}").as_bytes(), &mut texts, &mut arrays)?;
+        parse(format!("{HEAD}{text}").as_bytes(), &mut texts, &mut arrays)?.then_some(())?;
         let show = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
         let line = |a: &Array| {
             let name = String::from_utf8_lossy(&texts[a.name]).into_owned();
@@ -305,7 +330,7 @@ mod tests {
             ("md3 : active faulty sdb1[0]\n 78 blocks super 1.2\n", "md3 - - 0 0 78 78 active"),
             ("md5 : broken raid1 sdb1[0]\n 78 blocks super 1.2 [2/1] [U_]\n", "md5 2 1 0 0 78 78 -"),
         ] {
-            assert_eq!(parsed(text).unwrap(), [expected], "{text}");
+            assert_eq!(parsed(&format!("{text}      \n")).unwrap(), [expected], "{text}");
         }
     }
 
@@ -334,12 +359,24 @@ mod tests {
     }
 
     #[test]
-    fn cut_anywhere_it_neither_panics_nor_counts_wrong() {
-        let whole = "md0 : active raid6 sda1[0] sdb1[1](F) sdc1[2](S)\n      195310144 blocks super 1.2 [12/11] [U_]\n";
-        for end in 0..whole.len() {
-            assert!(parsed(&whole[..end]).is_none_or(|arrays| arrays.is_empty()), "{}", &whole[..end]);
+    fn cut_in_an_array_that_array_is_left_out() {
+        let first = "md0 : active raid6 sda1[0] sdb1[1](F) sdc1[2](S)\n      195310144 blocks super 1.2 [12/11] [U_]\n      \n";
+        let second = "md1 : active raid1 sdd1[0]\n      1953 blocks [2/1] [U_]\n      resync=PENDING\n      bitmap: 1/1 pages\n\n";
+        let tree = Tree::new(&[]);
+        let whole = format!("{HEAD}{first}{second}unused devices: <none>\n");
+        tree.write("proc/mdstat", &whole);
+        let all = tree.samples(&ENTRY, &[]);
+        assert!(all.contains("node_md_blocks_synced{device=\"md1\"} 0\n"), "{all}");
+        let mut collector = tree.collector(&ENTRY, &[]);
+        let ends = [HEAD.len(), HEAD.len() + first.len(), HEAD.len() + first.len() + second.len()];
+        for end in HEAD.len()..whole.len() {
+            tree.write("proc/mdstat", &whole[..end]);
+            let (samples, error) = crate::testing::collect(&mut *collector);
+            assert!(samples.lines().all(|line| all.lines().any(|other| other == line)), "{end}: {samples}");
+            let blocks = samples.matches("node_md_blocks{").count();
+            assert_eq!(blocks, usize::from(end >= ends[1]) + usize::from(end >= ends[2]), "{end}: {samples}");
+            assert_eq!(error.is_none(), ends.contains(&end), "{end}: {error:?}");
         }
-        assert_eq!(parsed(whole).unwrap(), ["md0 12 11 1 1 195310144 195310144 active"]);
     }
 
     #[test]
@@ -353,8 +390,7 @@ mod tests {
     #[test]
     fn what_is_no_mdstat_fails() {
         for bad in [
-            "md0\n",
-            "md0 : active raid1 sda[0]\n",
+            "md0\n\n",
             "md0 : active raid1 sda[0]\nmd1 : active raid1\n",
             "md0 : active raid1 sda[0]\n  x blocks\n",
             "\0\0\n",
@@ -362,7 +398,7 @@ mod tests {
             assert_eq!(parsed(bad), None, "{bad:?}");
         }
         assert_eq!(Tree::new(&[("proc/mdstat", "")]).samples(&ENTRY, &[]), "");
-        for bad in ["\n", "md0 : active raid1 sda[0]\n 1 blocks [1/1] [U]\n"] {
+        for bad in ["\n", "md0 : active raid1 sda[0]\n 1 blocks [1/1] [U]\n\n"] {
             let tree = Tree::new(&[("proc/mdstat", bad)]);
             assert!(matches!(tree.collect(&ENTRY, &[]).1, Some(Error::Failed(_))), "{bad:?}");
         }
@@ -372,7 +408,7 @@ mod tests {
     #[test]
     fn families_of_both_sources() {
         let tree = Tree::new(&[
-            ("proc/mdstat", &format!("{HEAD}md0 : active raid1 sda[0] sdb[1](F)\n 10 blocks [2/1] [U_]\n")),
+            ("proc/mdstat", &format!("{HEAD}md0 : active raid1 sda[0] sdb[1](F)\n 10 blocks [2/1] [U_]\n\n")),
             ("sys/block/md0/md/level", "raid1\n"),
             ("sys/block/md0/md/raid_disks", "2 (3)\n"),
             ("sys/block/md0/md/degraded", "1\n"),
@@ -382,6 +418,9 @@ mod tests {
             ("sys/block/md127/md/raid_disks", "0\n"),
             ("sys/block/md2/md/level", "raid5\n"),
             ("sys/block/md3/size", "1\n"),
+            ("sys/block/md4/md/level", "\n"),
+            ("sys/block/md5/md/raid_disks", "3\n"),
+            ("sys/block/md6/md/level", "raid\0 6\n"),
             ("sys/block/sda/md/level", "raid5\n"),
         ]);
         assert_eq!(

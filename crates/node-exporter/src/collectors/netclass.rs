@@ -402,8 +402,10 @@ impl NetClass {
             }
             let Some(dir) = class.dir(name)? else { continue };
             let mut interface = Interface::named(texts.push(name.as_bytes()));
-            for (value, (attribute, ..)) in interface.numbers.iter_mut().zip(NUMBERS) {
+            for (value, (attribute, _, kind, _)) in interface.numbers.iter_mut().zip(NUMBERS) {
                 *value = dir.attribute(attribute, buf)?.and_then(number);
+                // Many numbers are negative for "unknown"; counts are not.
+                *value = value.filter(|value| *value >= 0 || !matches!(kind, Kind::Counter));
             }
             for (place, attribute) in [
                 (&mut interface.address, "address"),
@@ -665,7 +667,11 @@ impl Collector for NetClass {
             "Whether the operational state of the interface is up.",
         );
         for interface in &self.interfaces {
-            let is_up = &self.texts[interface.operstate] == b"up";
+            let state = &self.texts[interface.operstate];
+            if !OPERATIONAL_STATES.iter().any(|known| known.as_bytes() == state) {
+                continue;
+            }
+            let is_up = state == b"up";
             up.sample(&[("device", LabelValue::from(&self.texts[interface.name]))], is_up);
         }
         drop(up);
@@ -801,16 +807,19 @@ mod tests {
             ("sys/class/net/a/mtu", "99999999999999999999\n"),
             ("sys/class/net/a/carrier", ""),
             ("sys/class/net/a/dev_id", "x\n"),
+            ("sys/class/net/a/operstate", "u\n"),
             ("sys/class/net/b/speed", "9223372036854775807\n"),
             ("sys/class/net/b/ifindex", "1\n"),
+            ("sys/class/net/b/operstate", "down\n"),
+            ("sys/class/net/b/carrier_changes", "-5\n"),
+            ("sys/class/net/b/carrier_up_count", "-5\n"),
+            ("sys/class/net/b/carrier_down_count", "-5\n"),
         ]);
-        let info = "node_network_info{address=\"\",adminstate=\"unknown\",broadcast=\"\",device=\"a\",duplex=\"\",ifalias=\"\",operstate=\"\"} 1\n";
-        let rest = format!(
-            "{info}{}node_network_up{{device=\"a\"}} 0\nnode_network_up{{device=\"b\"}} 0\n",
-            "SPEED"
-        );
+        let info = "node_network_info{address=\"\",adminstate=\"unknown\",broadcast=\"\",device=\"a\",duplex=\"\",ifalias=\"\",operstate=\"u\"} 1\n";
+        let rest = format!("{info}SPEEDnode_network_up{{device=\"b\"}} 0\n");
         let expected = |speed| {
-            let other = info.replace("device=\"a\"", "device=\"b\"");
+            let other =
+                info.replace("device=\"a\"", "device=\"b\"").replace("operstate=\"u\"", "operstate=\"down\"");
             format!("node_network_iface_id{{device=\"b\"}} 1\n{rest}")
                 .replace(info, &format!("{info}{other}"))
                 .replace("SPEED", speed)

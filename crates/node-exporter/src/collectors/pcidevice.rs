@@ -1,7 +1,7 @@
 //! PCI devices: the attributes of `/sys/bus/pci/devices/*`, see the kernel's Documentation/PCI/sysfs-pci.rst.
 //!
 //! A device's address and its parent's are in the path to which its link leads. What a device does not have is shown as the original
-//! shows it: -1 for a link, 0 for D3cold and SR-IOV. What it has and does not tell is left out. With names, vendors, devices and
+//! shows it: -1 for a link, 0 for D3cold and SR-IOV. What it has and cannot be read is left out. With names, vendors, devices and
 //! classes are looked up in `pci.ids`: once per kind of device, so that a megabyte of names is not kept for ten of them.
 
 use std::collections::HashMap;
@@ -261,7 +261,10 @@ fn read_device(
                     continue;
                 }
             },
-            false => b"",
+            false => {
+                values[index] = form.without();
+                continue;
+            }
         };
         match form.parse(bytes) {
             Ok(value) => values[index] = value,
@@ -301,6 +304,15 @@ impl Address {
 }
 
 impl Form {
+    /// What is shown of a device that does not have the attribute.
+    fn without(self) -> Option<f64> {
+        match self {
+            Form::Speed | Form::Width => Some(-1.0),
+            Form::Node => None,
+            Form::Flag | Form::Count => Some(0.0),
+        }
+    }
+
     /// The value, or `None` for one that is not shown.
     fn parse(self, text: &[u8]) -> Result<Option<f64>, ()> {
         let is_unknown = text.is_empty() || text.starts_with(b"Unknown");
@@ -317,7 +329,7 @@ impl Form {
             Form::Width => scan::signed(text).map(|width| width as f64),
             Form::Node if is_unknown || text == b"-1" => return Ok(None),
             Form::Node => scan::signed(text).map(|node| node as f64),
-            Form::Flag | Form::Count if text.is_empty() => Some(0.0),
+            Form::Flag | Form::Count if text.is_empty() => return Ok(None),
             Form::Flag => scan::signed(text).map(|flag| f64::from(u8::from(flag != 0))),
             Form::Count => scan::unsigned(text).map(|count| count as f64),
         };
@@ -624,6 +636,26 @@ mod tests {
              power_state{*,state=\"error\"} 0\n\
              power_state{*,state=\"unknown\"} 0\n"
         );
+    }
+
+    #[test]
+    fn what_is_empty_is_not_zero() {
+        let tree = Tree::new(&[]);
+        let empty = [
+            ("d3cold_allowed", "\n"),
+            ("sriov_drivers_autoprobe", ""),
+            ("sriov_numvfs", "\n"),
+            ("current_link_width", ""),
+        ];
+        device(&tree, "pci0000:00/0000:00:02.1", &empty);
+        let samples = tree.samples(&ENTRY, &[]);
+        for gone in ["d3cold_allowed", "sriov_drivers_autoprobe", "sriov_numvfs"] {
+            assert!(!samples.contains(gone), "{samples}");
+        }
+        let labels = "bus=\"00\",device=\"02\",function=\"1\",segment=\"0000\"";
+        for there in ["sriov_totalvfs{*} 0\n", "current_link_width{*} -1\n"] {
+            assert!(samples.contains(&there.replace('*', labels)), "{samples}");
+        }
     }
 
     #[test]

@@ -55,6 +55,7 @@ const INDEX_COLUMN: usize = 12;
 #[derive(Clone, Copy)]
 struct Cpu {
     number: u32,
+    row: u32,
     columns: [u32; INDEX_COLUMN],
 }
 
@@ -63,7 +64,9 @@ impl Collector for Softnet {
         let bytes = self.file.read(&mut self.buf)?;
         parse(bytes, &mut self.cpus)
             .ok_or_else(|| self.file.malformed("lines of at least 9 hexadecimal columns"))?;
-        self.cpus.sort_unstable_by_key(|cpu| cpus::label_order(cpu.number));
+        self.cpus.sort_unstable_by_key(|cpu| (cpus::label_order(cpu.number), cpu.row));
+        // Of two rows with a number, the first.
+        self.cpus.dedup_by_key(|cpu| cpu.number);
         for (name, kind, help, column) in FAMILIES {
             let mut family = out.family(name, kind, help);
             for cpu in &self.cpus {
@@ -77,9 +80,9 @@ impl Collector for Softnet {
 fn parse(bytes: &[u8], cpus: &mut Vec<Cpu>) -> Option<()> {
     cpus.clear();
     let mut width_of_all = None;
-    for (position, line) in (0..).zip(scan::lines_loose(bytes)) {
+    for (row, line) in (0..).zip(scan::lines_loose(bytes)) {
         // Columns that this kernel does not have count as 0, as in the original.
-        let mut cpu = Cpu { number: position, columns: [0; INDEX_COLUMN] };
+        let mut cpu = Cpu { number: row, row, columns: [0; INDEX_COLUMN] };
         let mut width = 0;
         for field in scan::fields(line).take(INDEX_COLUMN + 1) {
             let value = column(field)?;
@@ -146,6 +149,23 @@ mod tests {
         let tree = Tree::new(&[("proc/net/softnet_stat", &format!("{OLD}\n{OLD}"))]);
         let samples = tree.samples(&ENTRY, &[]);
         assert!(samples.contains("node_softnet_processed_total{cpu=\"1\"} 299641\n"), "{samples}");
+    }
+
+    #[test]
+    fn a_number_that_comes_twice_is_that_of_the_first_row() {
+        let row = |processed: u32, cpu: u32| {
+            format!(
+                "{processed:08x} {} 00000000 00000000 00000000 {cpu:08x} 00000000 00000000\n",
+                &OLD["00000000 ".len()..]
+            )
+        };
+        let rows = row(7, 1) + &row(8, 0) + &row(9, 1) + &row(10, 0);
+        let samples = Tree::new(&[("proc/net/softnet_stat", &rows)]).samples(&ENTRY, &[]);
+        let processed: Vec<&str> = samples.lines().filter(|line| line.contains("_processed_")).collect();
+        assert_eq!(
+            processed,
+            ["node_softnet_processed_total{cpu=\"0\"} 8", "node_softnet_processed_total{cpu=\"1\"} 7"]
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ struct Sysctl {
     info: Vec<(usize, u64, Span)>,
 }
 
-/// A parameter of numbers.
+/// A parameter of numbers, as one flag wants it.
 #[derive(Debug, PartialEq)]
 struct Definition {
     name: String,
@@ -50,7 +50,8 @@ struct Definition {
 struct Numeric {
     definition: Definition,
     file: File,
-    values: Vec<Option<Number>>,
+    /// All numbers of the parameter, or none.
+    values: Vec<Number>,
 }
 
 /// A parameter of words.
@@ -161,20 +162,29 @@ impl Sysctl {
         };
         for Numeric { definition, file, values } in &mut self.numbers {
             values.clear();
-            match file.read(&mut self.buf) {
-                Ok(bytes) => values.extend(scan::fields(bytes).map(number)),
+            let bytes = match file.read(&mut self.buf) {
+                Ok(bytes) => bytes,
                 Err(error) => {
                     keep(Error::or_no_data(&error));
                     continue;
                 }
-            }
-            if definition.is_mapped && values.len() != definition.families.len() {
+            };
+            let mut is_bad = false;
+            values.extend(scan::fields(bytes).map_while(|field| {
+                let number = number(field);
+                is_bad = number.is_none();
+                number
+            }));
+            // Of more than one number, those that no newline ends are cut.
+            if is_bad || values.is_empty() || (values.len() > 1 && !bytes.ends_with(b"\n")) {
+                values.clear();
+                keep(file.malformed("numbers and a newline").into());
+            } else if definition.is_mapped && values.len() != definition.families.len() {
                 values.clear();
                 keep(file.malformed("as many numbers as the flag names fields").into());
-            } else if values.is_empty() || values.contains(&None) {
-                keep(file.malformed("numbers").into());
             }
         }
+        self.drop_doubtful();
         self.words.clear();
         self.info.clear();
         for (i, Info { file, .. }) in self.infos.iter_mut().enumerate() {
@@ -193,6 +203,21 @@ impl Sysctl {
         }
         result
     }
+
+    /// A parameter that does not have the numbers that one flag names has been cut: it is not told under another flag either.
+    fn drop_doubtful(&mut self) {
+        for i in 0..self.numbers.len() {
+            let Numeric { definition, values, .. } = &self.numbers[i];
+            if !definition.is_mapped || !values.is_empty() {
+                continue;
+            }
+            for j in 0..self.numbers.len() {
+                if self.numbers[j].file.path() == self.numbers[i].file.path() {
+                    self.numbers[j].values.clear();
+                }
+            }
+        }
+    }
 }
 
 /// Decimal, or hexadecimal with `0x`, as the flags of sunrpc.
@@ -210,18 +235,15 @@ impl Collector for Sysctl {
         {
             if *is_mapped {
                 for ((family, help), value) in families.iter().zip(help).zip(values) {
-                    if let Some(value) = value {
-                        out.single(family, Kind::Untyped, help, *value);
-                    }
+                    out.single(family, Kind::Untyped, help, *value);
                 }
                 continue;
             }
             let mut family = out.family(&families[0], Kind::Untyped, &help[0]);
             for (index, value) in (0u64..).zip(values) {
-                match value {
-                    Some(value) if values.len() == 1 => family.sample(&[], *value),
-                    Some(value) => family.sample(&[("index", index.into())], *value),
-                    None => {}
+                match values.len() {
+                    1 => family.sample(&[], *value),
+                    _ => family.sample(&[("index", index.into())], *value),
                 }
             }
             family.sort();
@@ -255,6 +277,7 @@ mod tests {
             ("proc/sys/kernel/threads-max", "7801"),
             ("proc/sys/kernel/shmmax", "18446744073692774399\n"),
             ("proc/sys/kernel/bad", "1 x -3\n"),
+            ("proc/sys/kernel/cut", "1 -3"),
             ("proc/sys/kernel/words", "b \"a\"\n"),
             ("proc/sys/sunrpc/rpc_debug", "0x0010\n"),
             ("proc/sys/kernel/empty", "\n"),
@@ -296,23 +319,41 @@ mod tests {
 
     #[test]
     fn a_parameter_that_cannot_be_read_costs_itself_and_is_told() {
-        for (flag, more) in [
-            (
-                "include=kernel.bad",
-                "node_sysctl_kernel_bad{index=\"0\"} 1\nnode_sysctl_kernel_bad{index=\"2\"} -3\n",
-            ),
-            ("include=kernel.empty", ""),
-            ("include=kernel.missing", ""),
-            ("include=fs.file-nr:a,b", ""),
-            ("include-info=kernel.empty", ""),
+        for flag in [
+            "include=kernel.bad",
+            "include=kernel.cut",
+            "include=kernel.empty",
+            "include=kernel.missing",
+            "include=fs.file-nr:a,b",
+            "include-info=kernel.empty",
         ] {
             let flag = format!("--collector.sysctl.{flag}");
             let (samples, error) =
                 tree().collect(&ENTRY, &[&flag, "--collector.sysctl.include=kernel.threads-max"]);
-            assert_eq!(samples, format!("{more}node_sysctl_kernel_threads_max 7801\n"), "{flag}");
+            assert_eq!(samples, "node_sysctl_kernel_threads_max 7801\n", "{flag}");
             assert!(error.is_some(), "{flag}");
         }
         assert_eq!(tree().samples(&ENTRY, &[]), "");
+    }
+
+    #[test]
+    fn a_parameter_is_told_by_all_flags_or_by_none() {
+        let flags = ["--collector.sysctl.include=fs.file-nr", "--collector.sysctl.include=fs.file-nr:a,b,c"];
+        let tree = tree();
+        let mut collector = tree.collector(&ENTRY, &flags);
+        let (whole, error) = crate::testing::collect(&mut *collector);
+        assert!(error.is_none() && whole.lines().count() == 6, "{whole}");
+        let text = "1024\t0\t1631329";
+        for end in 0..text.len() {
+            tree.write("proc/sys/fs/file-nr", &text[..end]);
+            let (samples, error) = crate::testing::collect(&mut *collector);
+            assert!(samples.is_empty() && matches!(error, Some(Error::Failed(_))), "{end}: {samples}");
+        }
+        tree.write("proc/sys/fs/file-nr", "1024\t0\0\t1631329\n");
+        let (samples, error) = crate::testing::collect(&mut *collector);
+        assert!(samples.is_empty() && matches!(error, Some(Error::Failed(_))), "{samples}");
+        tree.write("proc/sys/fs/file-nr", format!("{text}\n"));
+        assert_eq!(crate::testing::collect(&mut *collector), (whole, None));
     }
 
     #[test]

@@ -100,7 +100,9 @@ impl Time {
         self.texts.clear();
         self.available.clear();
         for (index, device) in (0..).zip(&mut self.devices) {
-            for name in scan::fields(device.available.read_attribute(&mut self.buf)?) {
+            // Bytes that are no ASCII are no source's name, and different ones would look the same.
+            let names = scan::fields(device.available.read_attribute(&mut self.buf)?);
+            for name in names.filter(|name| name.is_ascii()) {
                 self.available.push((self.texts.push(name), index));
             }
             let current = device.current.read_attribute(&mut self.buf)?.trim_ascii();
@@ -111,6 +113,7 @@ impl Time {
         }
         let texts = &self.texts;
         self.available.sort_unstable_by(|&(a, i), &(b, j)| texts[a].cmp(&texts[b]).then(i.cmp(&j)));
+        self.available.dedup_by(|&mut (a, i), &mut (b, j)| i == j && texts[a] == texts[b]);
         Ok(())
     }
 
@@ -118,9 +121,8 @@ impl Time {
         let Some(dir) = Dir::open(&self.clocksources).gone_is_none()? else { return Ok(()) };
         let mut names = Names::new();
         dir.names(&mut names)?;
-        names.retain(|name| {
-            name.strip_prefix(b"clocksource").and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit)
-        });
+        // A directory with another name is no device, and could not be read as one.
+        names.retain(|name| name.strip_prefix(b"clocksource").and_then(scan::unsigned).is_some());
         for name in names.iter() {
             let path = self.clocksources.join(name);
             self.devices.push(Device {
@@ -167,6 +169,33 @@ mod tests {
         tree.write(CURRENT, "hpet\n");
         let (samples, _) = testing::collect(&mut *collector);
         assert!(samples.ends_with("_current_info{clocksource=\"hpet\",device=\"0\"} 1\n"), "{samples}");
+    }
+
+    #[test]
+    fn a_source_comes_once_and_has_a_name() {
+        let tree = Tree::new(&[(CURRENT, "tsc\n")]);
+        tree.write(AVAILABLE, b"tsc hpet \xfe tsc \xff hpet tsc\n");
+        let samples = tree.samples(&ENTRY, &[]);
+        assert_eq!(samples.matches("_available_info{").count(), 2, "{samples}");
+        assert!(
+            samples.contains("_available_info{clocksource=\"hpet\",device=\"0\"} 1\n")
+                && samples.contains("_available_info{clocksource=\"tsc\",device=\"0\"} 1\n"),
+            "{samples}"
+        );
+    }
+
+    #[test]
+    fn what_is_named_otherwise_is_no_device() {
+        let tree = Tree::new(&[(AVAILABLE, "tsc\n"), (CURRENT, "tsc\n")]);
+        for name in ["clocksource", "clocksource0a\"b", "clocksource-1", "power"] {
+            std::fs::create_dir(tree.path(&format!("sys/devices/system/clocksource/{name}"))).unwrap();
+        }
+        let samples = tree.samples(&ENTRY, &[]);
+        assert_eq!(
+            clocksources(&samples),
+            "node_time_clocksource_available_info{clocksource=\"tsc\",device=\"0\"} 1\n\
+             node_time_clocksource_current_info{clocksource=\"tsc\",device=\"0\"} 1\n"
+        );
     }
 
     #[test]
