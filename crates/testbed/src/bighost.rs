@@ -24,7 +24,8 @@ pub const MOUNTS: usize = 2_000;
 pub const PROCESSES: usize = 400;
 
 /// A number that looks like a counter's.
-fn count(kind: usize, index: usize) -> usize {
+fn count(kind: usize, index: usize) -> u64 {
+    let (kind, index) = (kind as u64, index as u64);
     (kind * 7_919 + index * 104_729 + kind * index * 31) % 1_000_003
 }
 
@@ -65,7 +66,7 @@ pub fn tree() -> Tree {
 fn cpus(tree: &mut Tree) {
     let mut stat = String::from("cpu ");
     for mode in 0..10 {
-        write!(stat, " {}", (0..CPUS).map(|cpu| jiffies(mode, cpu)).sum::<usize>()).unwrap();
+        write!(stat, " {}", (0..CPUS).map(|cpu| jiffies(mode, cpu)).sum::<u64>()).unwrap();
     }
     let mut schedstat = String::from("version 15\ntimestamp 4302021222\n");
     let mut softnet = String::new();
@@ -152,7 +153,7 @@ fn cpus(tree: &mut Tree) {
 }
 
 /// Time of a CPU in a mode; guest time is part of user time.
-fn jiffies(mode: usize, cpu: usize) -> usize {
+fn jiffies(mode: usize, cpu: usize) -> u64 {
     match mode {
         3 => 10_000_000 + count(mode, cpu),
         8 | 9 => count(mode, cpu) % 1_000,
