@@ -5,9 +5,8 @@
 # build  the static binaries as they are shipped, in target/bin
 
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
-DIST   := target/$(TARGET)/dist
+OUT    := $(or $(CARGO_TARGET_DIR),target)
 LISTEN ?= :9100
-ARGS   ?=
 
 .PHONY: up down test bench build
 
@@ -15,10 +14,10 @@ build:
 	BUILD_REVISION=$$(git rev-parse --short HEAD 2>/dev/null) BUILD_BRANCH=$$(git branch --show-current 2>/dev/null) \
 	RUSTFLAGS="-C target-feature=+crt-static" \
 	  cargo build --locked --profile dist --target $(TARGET) -p node-exporter -p promdiff
-	mkdir -p target/bin && cp $(DIST)/node-exporter $(DIST)/promdiff target/bin/
+	mkdir -p target/bin && install $(OUT)/$(TARGET)/dist/node-exporter $(OUT)/$(TARGET)/dist/promdiff target/bin/
 
 up: build
-	@tests/up target/bin/node-exporter $(LISTEN) $(ARGS)
+	@tests/up target/bin/node-exporter $(LISTEN)
 
 down:
 	@tests/down

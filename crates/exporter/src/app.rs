@@ -38,8 +38,8 @@ pub struct Product {
     pub check: fn(&Flags) -> Result<(), FlagError>,
     /// Its collectors.
     pub entries: &'static [Entry],
-    /// Collectors of the original that are not here: switching one off is taken, switching one on is refused.
-    pub lacking: &'static [&'static str],
+    /// Collectors of the original that are not here. Their flags are taken and not shown; what their constructors make always fails.
+    pub lacking: &'static [Entry],
 }
 
 /// The only subcommand.
@@ -74,7 +74,10 @@ impl Product {
             flags.push(Flag::switch(switch_name(entry.name), entry.on, entry.help));
             flags.extend_from_slice(entry.flags);
         }
-        flags.extend(self.lacking.iter().map(|name| Flag::switch(switch_name(name), false, "").hidden()));
+        for entry in self.lacking {
+            flags.push(Flag::switch(switch_name(entry.name), false, entry.help).hidden());
+            flags.extend_from_slice(entry.flags);
+        }
         flags
     }
 
@@ -104,24 +107,27 @@ impl Product {
                 "is not supported yet: put a proxy in front for TLS and passwords",
             ));
         }
-        for name in self.lacking {
-            let switch = switch_name(name);
-            if flags.switch(switch) {
-                return Err(flags.error(switch, "this collector is not available here: leave the flag out"));
-            }
+        for entry in self.lacking.iter().filter(|entry| flags.switch(switch_name(entry.name))) {
+            crate::log!(
+                Error,
+                "this collector is not available here: its success is 0",
+                collector = entry.name
+            );
         }
         let mut collectors: Vec<(&'static str, Box<dyn Collector>)> = Vec::new();
-        for entry in self.entries {
+        for entry in self.entries.iter().chain(self.lacking) {
             let switch = switch_name(entry.name);
             let by_default = !flags.switch("collector.disable-defaults");
             if flags.switch(switch) && (by_default || flags.is_given(switch)) {
                 collectors.push((entry.name, (entry.new)(flags)?));
             }
         }
+        // The order in which they run, and in which their successes stand.
+        collectors.sort_unstable_by_key(|collector| collector.0);
         let own = Own::new(self.namespace, self.build, !flags.switch("web.disable-exporter-metrics"));
         Ok(Site {
             scraper: Scraper::new(collectors, own),
-            known: self.entries.iter().map(|entry| entry.name).chain(self.lacking.iter().copied()).collect(),
+            known: self.entries.iter().chain(self.lacking).map(|entry| entry.name).collect(),
             metrics_path: path.to_owned(),
             max_requests: flags.number("web.max-requests"),
             landing: self.landing(path).into(),

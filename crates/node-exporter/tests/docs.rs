@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use common::{args_of, binary, parsed, without_lacking};
+use common::{args_of, binary, lacks, parsed};
 use exporter::Flag;
 use exporter::flags::Takes;
 use node_exporter::PRODUCT;
@@ -94,10 +94,12 @@ fn flags_table() -> String {
     let flags = PRODUCT.all_flags();
     let is_switch_of_a_collector = |flag: &Flag| {
         let name = flag.name.strip_prefix("collector.").unwrap_or("");
-        LACKING.contains(&name) || ALL.iter().any(|entry| entry.name == name)
+        lacks(name) || ALL.iter().any(|entry| entry.name == name)
     };
     let mut table = String::from("| Flag | Default | Meaning | Old name |\n|---|---|---|---|\n");
-    for flag in flags.iter().filter(|flag| flag.replaced_by.is_none() && !is_switch_of_a_collector(flag)) {
+    for flag in flags.iter().filter(|flag| {
+        flag.replaced_by.is_none() && !is_switch_of_a_collector(flag) && !is_of_lacking(flag.name)
+    }) {
         let default = match flag.takes {
             Takes::Switch(on) => if on { "on" } else { "off" }.to_owned(),
             Takes::Text(default) => code(default),
@@ -137,15 +139,21 @@ fn collectors_table() -> String {
 fn flags_and_collectors_are_as_documented() {
     check("node-exporter.md", "flags", &flags_table());
     check("node-exporter.md", "collectors", &collectors_table());
-    let lacking: Vec<_> = LACKING.iter().map(|name| code(name)).collect();
+    let lacking: Vec<_> = LACKING.iter().map(|entry| code(entry.name)).collect();
     check("node-exporter.md", "lacking", &format!("{}\n", lacking.join(", ")));
+}
+
+/// Whether a flag is of a collector that is not here.
+fn is_of_lacking(flag: &str) -> bool {
+    let name = flag.strip_prefix("collector.").unwrap_or("");
+    lacks(name.split('.').next().unwrap_or(""))
 }
 
 #[test]
 fn everything_has_a_short_help() {
     let entries = ALL.iter().map(|entry| (entry.name, entry.help));
     let flags = PRODUCT.all_flags();
-    let told = |flag: &&Flag| flag.replaced_by.is_none() && !LACKING.iter().any(|l| flag.name.ends_with(l));
+    let told = |flag: &&Flag| flag.replaced_by.is_none() && !is_of_lacking(flag.name);
     for (name, help) in entries.chain(flags.iter().filter(told).map(|flag| (flag.name, flag.help))) {
         assert!(help.ends_with('.') && (10..100).contains(&help.len()), "{name}: {help:?}");
     }
@@ -243,13 +251,13 @@ fn from_outside_trees(rows: &mut Rows) -> bool {
     let mut cases: Vec<PathBuf> =
         cases.filter(|path| path.extension().is_some_and(|extension| extension == "args")).collect();
     cases.sort();
-    let mut reference = without_lacking(&args_of(&node.join("reference.args")));
+    let mut reference = args_of(&node.join("reference.args"));
     let paths: Vec<String> = reference.iter().filter(|arg| arg.starts_with("--path.")).cloned().collect();
     // These narrow what is told.
     reference.retain(|arg| !arg.contains("-include=") || arg.contains(".info."));
     run(rows, &reference, dir.path());
     for case in cases {
-        let args = without_lacking(&args_of(&case));
+        let args = args_of(&case);
         let is_ours =
             args.iter().any(|arg| ALL.iter().any(|entry| *arg == format!("--collector.{}", entry.name)));
         if is_ours {

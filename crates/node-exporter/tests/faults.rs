@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::{args_of, binary, collect, without_lacking};
+use common::{args_of, binary, collect};
 use exporter::{Collector, Entry, Flags, Text};
 use node_exporter::collectors::ALL;
 use testbed::exposition::{Exposition, assert_none, differences, labels, name, split};
@@ -206,7 +206,7 @@ fn damaged_files_cost_what_they_hold_and_nothing_else() {
     damage_all("the small machine", tree::vm(), &vm_args, &failures);
     match (shared::node_tree(), shared::node_fixtures()) {
         (Some(tree), Some(dir)) => {
-            let args = without_lacking(&args_of(&dir.join("reference.args")));
+            let args = args_of(&dir.join("reference.args"));
             damage_all("the fixtures", &tree, &args, &failures);
         }
         _ => shared::skipped("damage to the reference's fixtures", "there is no ../shared"),
@@ -784,9 +784,7 @@ fn one_collector_s_damage_is_not_the_others() {
         saved.iter().for_each(|(path, contents)| fs::write(path, contents).unwrap());
         let of_the_hit = |family: &str, sample: Option<&str>| {
             hit.iter().any(|name| families[name].contains(family))
-                || sample.is_some_and(|sample| {
-                    recorded::is_about(sample, &hit.iter().copied().collect::<Vec<_>>())
-                })
+                || sample.is_some_and(|sample| recorded::is_about(sample, |name| hit.contains(name)))
         };
         let others = |all: &Exposition| all.filtered(|family, sample| !of_the_hit(family, sample));
         assert_none(entry.name, &differences(&others(&before), &others(&during), |_| true));

@@ -8,7 +8,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{MEANT, args_of, binary, is_ours, original, parsed, without_lacking};
+use common::{MEANT, args_of, binary, is_ours, original, parsed};
 use node_exporter::collectors::ALL;
 use testbed::exposition::{Exposition, Meant, assert_none, differences, without_meant};
 use testbed::process::Exporter;
@@ -84,7 +84,7 @@ fn over_the_reference_s_fixtures_every_line_is_as_expected() {
             is_ours(&families, family, sample) && !sample.is_some_and(is_ignored)
         };
         let expected = expected.filtered(keeps);
-        let ours = scrape(&binary(), &without_lacking(&args), dir.path());
+        let ours = scrape(&binary(), &args, dir.path());
         // What is only in the scrape is no difference here.
         let ours = ours.filtered(|family, sample| keeps(family, sample) && expected.family(family).is_some());
         let (found, _) = without_meant(differences(&expected, &ours, has_help_of_a_file), MEANT);
@@ -111,7 +111,7 @@ fn over_the_reference_s_fixtures_ours_and_the_original_answer_alike() {
                 && !sample.is_some_and(is_ignored)
         };
         let theirs = scrape(&original, &args, dir.path()).filtered(keeps);
-        let ours = scrape(&binary(), &without_lacking(&args), dir.path()).filtered(keeps);
+        let ours = scrape(&binary(), &args, dir.path()).filtered(keeps);
         let (found, not_needed) = without_meant(differences(&theirs, &ours, has_help_of_a_file), MEANT);
         unused.retain(|entry| not_needed.iter().any(|other| std::ptr::eq(*entry, *other)));
         let result = std::panic::catch_unwind(|| assert_none(&case, &found));
@@ -119,4 +119,21 @@ fn over_the_reference_s_fixtures_ours_and_the_original_answer_alike() {
     }
     assert!(wrong.is_empty(), "differences in {wrong:?}, see above");
     assert!(unused.is_empty(), "meant differences that are gone: {unused:?}");
+}
+
+/// A unit file that switches on a collector which is not here keeps everything else.
+#[test]
+fn a_collector_that_is_not_here_has_success_0() {
+    let args = [
+        "--collector.systemd",
+        "--collector.systemd.unit-whitelist=^(docker|ssh)",
+        "--collector.perf.tracepoint=a",
+    ];
+    let exporter = Exporter::start(&binary(), &args, Path::new("/"));
+    let answer = exporter.scrape();
+    assert!(answer.contains("\nnode_scrape_collector_success{collector=\"systemd\"} 0\n"));
+    assert!(answer.contains("\nnode_scrape_collector_success{collector=\"loadavg\"} 1\n"));
+    let log = exporter.log();
+    let said = |line: &&str| line.contains("level=ERROR") && line.contains("collector=systemd");
+    assert_eq!(log.lines().filter(said).count(), 1, "{log}");
 }

@@ -93,8 +93,7 @@ pub fn big() -> &'static Exposition {
 }
 
 /// Whether a sample is about a collector, by its label, that is in `collectors`.
-pub fn is_about(sample: &str, collectors: &[&str]) -> bool {
+pub fn is_about(sample: &str, collectors: impl Fn(&str) -> bool) -> bool {
     name(sample).starts_with("node_scrape_collector_")
-        && crate::exposition::label(sample, "collector")
-            .is_some_and(|label| collectors.contains(&label.as_str()))
+        && crate::exposition::label(sample, "collector").is_some_and(|label| collectors(&label))
 }

@@ -25,21 +25,16 @@ pub fn args_of(path: &std::path::Path) -> Vec<String> {
     text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// Leaves out what belongs to collectors that this exporter lacks, but for switching them off, which it takes.
-pub fn without_lacking(args: &[String]) -> Vec<String> {
-    let lacks = |arg: &&String| {
-        let name = arg.strip_prefix("--collector.").unwrap_or("");
-        let name = name.split(['.', '=']).next().unwrap_or("");
-        !LACKING.contains(&name)
-    };
-    args.iter().filter(lacks).cloned().collect()
+/// Whether the original has a collector of this name and this exporter lacks it.
+pub fn lacks(collector: &str) -> bool {
+    LACKING.iter().any(|entry| entry.name == collector)
 }
 
 /// Whether a family or sample of the original is one that this exporter should have.
 pub fn is_ours(families: &HashMap<String, Vec<String>>, family: &str, sample: Option<&str>) -> bool {
-    let lacking = |collectors: &Vec<String>| collectors.iter().all(|c| LACKING.contains(&c.as_str()));
+    let lacking = |collectors: &Vec<String>| collectors.iter().all(|c| lacks(c));
     !families.get(family).is_some_and(lacking)
-        && !sample.is_some_and(|sample| recorded::is_about(sample, LACKING))
+        && !sample.is_some_and(|sample| recorded::is_about(sample, lacks))
 }
 
 /// The names of all collectors.
