@@ -217,6 +217,8 @@ fn run(product: &Product, flags: &Flags, site: Site) -> ExitCode {
             // Nobody listens any more if the server has ended by itself.
             let _ = stop.send(true);
         });
+        // What the command line took to be parsed.
+        hostfs::sys::give_memory_back();
         web::serve(Arc::new(site), listeners, connections, stopped).await;
         crate::log!(Info, "Stopped");
         ExitCode::SUCCESS

@@ -257,7 +257,12 @@ impl Scraper {
         if conflicts > 0 {
             self.own.count_gather_error();
         }
-        Some((assembler.render(&works, run.gzip), whole))
+        let body = assembler.render(&works, run.gzip);
+        // Scrapes of some collectors are smaller without there being less to tell.
+        if works.len() == self.shared.slots.len() {
+            assembler.settle(&works);
+        }
+        Some((body, whole))
     }
 }
 
@@ -388,6 +393,7 @@ impl Work {
             text.clear();
             Err(Error::Failed("the collector panicked, which is a defect: please report it".into()))
         });
+        text.shrink();
         self.success = result.is_ok();
         let Err(error) = result else { return };
         let level = if matches!(error, Error::NoData(_)) { Level::Debug } else { Level::Warn };
@@ -410,6 +416,8 @@ struct Assembler {
     own: Text,
     order: Vec<(u16, u32)>,
     gzip: Option<Gzip>,
+    /// The size in bytes of the largest text since memory was last given back; 0 before the first one.
+    peak: usize,
 }
 
 type Works<'a> = [Option<MutexGuard<'a, Work>>];
@@ -469,6 +477,20 @@ impl Assembler {
         }
         self.order = order;
         losers.len()
+    }
+
+    /// Gives memory back to the system after the first scrape, in which collectors learn, and after a text that was much larger than
+    /// this one: the allocator would keep what came free for ever.
+    fn settle(&mut self, works: &Works<'_>) {
+        const LARGE: usize = 1 << 20;
+        let texts = works.iter().flatten().map(|work| work.text.bytes().len());
+        let size = texts.sum::<usize>() + self.own.bytes().len();
+        if self.peak == 0 || (self.peak > LARGE && size < self.peak / 4) {
+            self.gzip = None;
+            hostfs::sys::give_memory_back();
+            self.peak = size;
+        }
+        self.peak = self.peak.max(size);
     }
 
     fn render(&mut self, works: &Works<'_>, gzip: bool) -> Bytes {

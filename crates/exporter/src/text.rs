@@ -181,6 +181,16 @@ impl Text {
         self.verdict = None;
     }
 
+    /// Gives back the memory that an earlier, much longer text needed.
+    pub fn shrink(&mut self) {
+        const SMALL: usize = 64 * 1024;
+        if self.bytes.capacity() > SMALL && self.bytes.len() < self.bytes.capacity() / 4 {
+            self.bytes.shrink_to(2 * self.bytes.len());
+            self.families.shrink_to_fit();
+            self.sorter = Sorter::default();
+        }
+    }
+
     /// Opens a family. It ends when the handle is dropped; one that got no sample leaves nothing behind.
     ///
     /// `name` is a valid metric name, without a histogram's suffixes. A name may come only once.
@@ -516,6 +526,25 @@ mod tests {
         let mut out = Vec::new();
         number_into(&mut out, number.into());
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_text_that_was_long_gives_its_memory_back() {
+        let mut text = Text::new();
+        let mut fill = |samples: u64| {
+            text.clear();
+            let mut family = text.family("a", Kind::Gauge, "A.");
+            (0..samples).for_each(|n| family.sample(&[("n", n.into())], n));
+            drop(family);
+            let before = text.bytes().to_vec();
+            text.shrink();
+            assert_eq!(text.bytes(), before);
+            text.bytes.capacity()
+        };
+        let large = fill(100_000);
+        assert!(large > 1 << 20);
+        assert_eq!(fill(90_000), large);
+        assert!(fill(10) < 1024);
     }
 
     #[test]

@@ -10,6 +10,17 @@ pub fn page_size() -> u64 {
     rustix::param::page_size() as u64
 }
 
+/// Gives memory that was freed back to the system. The C library keeps it, for ever in the heaps of threads, after one large allocation
+/// whatever its size; this takes it a millisecond or so.
+#[allow(unsafe_code)]
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes no pointer, works on free memory only, and takes the allocator's own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// What an error number means, in the words that Go's syscall package uses, which node_exporter puts into labels.
 pub fn describe(errno: Errno) -> &'static str {
     match errno {
