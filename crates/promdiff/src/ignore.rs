@@ -24,6 +24,11 @@ const DEFAULTS: &[(&str, Ignore, &str)] = &[
     ("^process_", Ignore::Value, "the exporter's process"),
     ("^promhttp_", Ignore::Value, "the exporter's own answers"),
     ("_scrape_(collector_)?duration_seconds([{]|$)", Ignore::Value, "how long the exporter took"),
+    (
+        "^node_sockstat_|^node_netstat_Tcp_CurrEstab$",
+        Ignore::Value,
+        "connections that are open, those of the comparison among them",
+    ),
     ("^node_time_seconds$|^container_last_seen[{]", Ignore::Value, "the time of the scrape"),
 ];
 
@@ -34,7 +39,8 @@ impl Rules {
     }
 
     /// The rules for two different exporters: `go_*` and `*_build_info` are ignored, and so are the values of `process_*`,
-    /// `promhttp_*`, `*_scrape_duration_seconds`, `*_scrape_collector_duration_seconds`, `node_time_seconds` and `container_last_seen`.
+    /// `promhttp_*`, `*_scrape_duration_seconds`, `*_scrape_collector_duration_seconds`, `node_sockstat_*`,
+    /// `node_netstat_Tcp_CurrEstab`, `node_time_seconds` and `container_last_seen`.
     pub fn defaults() -> Self {
         let mut rules = Rules::none();
         for (pattern, ignore, _) in DEFAULTS {

@@ -95,8 +95,8 @@ fn command() -> Command {
                 .help("A file of such patterns, one a line; \"value: REGEX\" ignores values (repeatable)"),
         )
         .arg(flag("no-default-ignores").help("Compare what is about the exporter itself, too"))
-        .arg(text("queries", "FILE").action(ArgAction::Append).num_args(1..).help(
-            "Grafana dashboards (JSON) and Prometheus rules (YAML): list the queries that would lose data",
+        .arg(text("queries", "FILE").action(ArgAction::Append).help(
+            "A Grafana dashboard (JSON) or Prometheus rules (YAML), repeatable: list the queries that would lose data",
         ))
         .arg(flag("all").help("Show every series, not the first ten of each family"))
         .arg(flag("json").help("Print the whole report as JSON"))

@@ -175,13 +175,13 @@ fn queries_that_lose_data_make_a_swap_unsafe() {
         "r.yml",
         "groups: [{name: a, rules: [{alert: Load, expr: 'node_load1 > 1'}, {alert: Odd, expr: 'sum('}]}]\n",
     );
-    let args = ["old", "less", "--ignore", "boot_time", "--queries", "d.json", "r.yml"];
+    let args = ["old", "less", "--ignore", "boot_time", "--queries", "d.json", "--queries", "r.yml"];
     let (status, out, err) = files.run(&args);
     assert_eq!((status, err.as_str()), (1, ""));
     assert!(out.starts_with("Queries that would lose data (1 of 3)\n  d.json\n    Node / Up\n"), "{out}");
     assert!(out.contains("queries   3: 2 use series of OLD, 1 would lose data, 1 not understood\n"), "{out}");
     assert!(out.ends_with("NOT SAFE: 1 query would lose data\n"), "{out}");
-    let (status, out, _) = files.run(&["old", "old", "--queries", "d.json", "r.yml"]);
+    let (status, out, _) = files.run(&["old", "old", "--queries", "d.json", "--queries", "r.yml"]);
     assert_eq!(status, 0, "{out}");
     assert!(out.contains("Queries that were not understood (1 of 3)"), "{out}");
     let (_, out, _) = files.run(&["old", "less", "--json", "--queries", "d.json"]);
