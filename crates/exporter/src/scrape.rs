@@ -519,7 +519,7 @@ struct Gzip {
     len: usize,
 }
 
-const STAGE_BYTES: usize = 32 * 1024;
+const STAGE_BYTES: usize = 8 * 1024;
 
 impl Default for Gzip {
     fn default() -> Self {
