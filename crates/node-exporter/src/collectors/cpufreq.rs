@@ -97,7 +97,12 @@ impl Collector for CpuFreq {
         );
         for (cpu, policy) in self.cpus_with_policy() {
             let in_use = &self.texts[policy.governor];
-            for &governor in &self.governors[policy.available.0..policy.available.1] {
+            let available = &self.governors[policy.available.0..policy.available.1];
+            // The one in use is always available: another word is none.
+            if !available.iter().any(|&governor| &self.texts[governor] == in_use) {
+                continue;
+            }
+            for &governor in available {
                 let governor = &self.texts[governor];
                 family.sample(&[("cpu", cpu.into()), ("governor", governor.into())], governor == in_use);
             }
@@ -273,6 +278,17 @@ mod tests {
                 "node_cpu_scaling_governor{cpu=\"0\",governor=\"performance\"} 0\n\
                  node_cpu_scaling_governor{cpu=\"0\",governor=\"schedutil\"} 1\n"
             ) && samples.matches("governor=").count() == 2,
+            "{samples}"
+        );
+    }
+
+    #[test]
+    fn a_governor_that_is_not_available_is_unknown() {
+        let tree = tree("2,10\n");
+        tree.write(&format!("{CPU}/cpu0/cpufreq/scaling_governor"), "sched\n");
+        let samples = tree.samples(&ENTRY, &[]);
+        assert!(
+            samples.contains("node_cpu_scaling_frequency_hertz") && !samples.contains("governor"),
             "{samples}"
         );
     }

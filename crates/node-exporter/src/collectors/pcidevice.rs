@@ -62,7 +62,8 @@ struct Device {
     kind: DeviceKind,
     revision: u64,
     values: [Option<f64>; FAMILIES.len()],
-    state: Option<Span>,
+    /// Place in [`STATES`].
+    state: Option<usize>,
 }
 
 /// Where a device is: segment, bus, device, function, as the kernel writes them.
@@ -278,7 +279,10 @@ fn read_device(
         match dir.attribute("power_state", buf) {
             Ok(bytes) => {
                 let bytes = bytes.unwrap_or_default().trim_ascii();
-                state = (!bytes.is_empty()).then(|| texts.push(bytes));
+                state = STATES.iter().position(|state| state.as_bytes() == bytes);
+                if state.is_none() && !bytes.is_empty() {
+                    damage.get_or_insert_with(|| dir.malformed("power_state", DAMAGED));
+                }
             }
             Err(error) => {
                 damage.get_or_insert(error);
@@ -427,9 +431,9 @@ impl Collector for PciDevices {
         for device in devices.iter() {
             let Some(is) = device.state else { continue };
             let [bus, slot, function, segment] = labels(&device.address);
-            for state in STATES {
+            for (index, state) in STATES.into_iter().enumerate() {
                 let labels = [bus, slot, function, segment, ("state", state.into())];
-                family.sample(&labels, texts[is] == *state.as_bytes());
+                family.sample(&labels, index == is);
             }
         }
         drop(family);
@@ -664,13 +668,15 @@ mod tests {
         device(
             &tree,
             "pci0000:00/0000:00:02.1",
-            &[("max_link_speed", "8.0 furlongs\n"), ("sriov_numvfs", "-1\n")],
+            &[("max_link_speed", "8.0 furlongs\n"), ("sriov_numvfs", "-1\n"), ("power_state", "D\n")],
         );
         device(&tree, "pci0000:00/0000:00:03.0", &[("vendor", "x\n")]);
         let (samples, error) = tree.collect(&ENTRY, &[]);
         assert!(matches!(error, Some(Error::Failed(_))));
         assert!(samples.contains("parent_bus=\"*\"") && !samples.contains("device=\"03\""), "{samples}");
-        assert!(!samples.contains("max_link_transfers") && !samples.contains("numvfs"), "{samples}");
+        for gone in ["max_link_transfers", "numvfs", "power_state"] {
+            assert!(!samples.contains(gone), "{samples}");
+        }
         assert!(samples.contains("node_pcidevice_max_link_width"), "{samples}");
     }
 

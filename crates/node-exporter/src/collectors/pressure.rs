@@ -85,7 +85,11 @@ impl Collector for Pressure {
         let mut failed = None;
         for (resource, file) in RESOURCES.iter().zip(&mut self.files) {
             let totals = match file.read(&mut self.buf) {
-                Ok(bytes) => Totals::parse(bytes),
+                // Every line ends with a newline, but for the recorded one of interrupts. A total without one may be cut.
+                Ok(bytes) => match resource.some {
+                    Some(_) => Totals::parse(scan::lines(bytes)),
+                    None => Totals::parse(scan::lines_loose(bytes)),
+                },
                 Err(error) => {
                     if !error.is_gone() && error.errno() != Some(Errno::OPNOTSUPP) {
                         failed = Some(error);
@@ -119,9 +123,9 @@ struct Totals {
 }
 
 impl Totals {
-    fn parse(bytes: &[u8]) -> Self {
+    fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut totals = Totals { full: None, some: None };
-        for line in scan::lines_loose(bytes) {
+        for line in lines {
             let mut fields = scan::fields(line);
             let total = match fields.next() {
                 Some(b"full") => &mut totals.full,
@@ -166,6 +170,15 @@ mod tests {
     fn without_a_full_line_some_stays() {
         let tree = Tree::new(&[("proc/pressure/io", SOME)]);
         assert_eq!(tree.samples(&ENTRY, &[]), "node_pressure_io_waiting_seconds_total 159.886802\n");
+    }
+
+    #[test]
+    fn a_total_that_is_cut_is_none() {
+        let tree = Tree::new(&[("proc/pressure/io", &format!("{SOME}{}", FULL.trim_end()))]);
+        assert_eq!(tree.samples(&ENTRY, &[]), "node_pressure_io_waiting_seconds_total 159.886802\n");
+        tree.write("proc/pressure/io", SOME.trim_end());
+        let (samples, error) = tree.collect(&ENTRY, &[]);
+        assert!(samples.is_empty() && matches!(error, Some(Error::Failed(_))), "{samples}");
     }
 
     #[test]
