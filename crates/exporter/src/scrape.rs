@@ -853,13 +853,14 @@ mod tests {
 
     #[test]
     fn a_run_waits_in_the_queue_once() {
-        let scraper = scraper(vec![good("a")]);
+        let (hung, _release) = blocked("a");
+        let scraper = scraper(vec![hung]);
         let scrape = scraper.join_or_start(|_| true, false, in_millis(600_000));
-        // As if no thread could be started.
-        let mut jobs = lock(&scraper.shared.jobs);
-        jobs.queue.clear();
-        jobs.idle = 100;
-        drop(jobs);
+        while scraper.shared.slots[0].busy_until.load(Ordering::Acquire) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The only worker is busy. As if others were idle, so that none is started.
+        lock(&scraper.shared.jobs).idle = 100;
         for _ in 0..10 {
             scraper.shared.submit(&scrape);
         }
@@ -880,10 +881,8 @@ mod tests {
         let many = |name, prefix| (name, Box::new(Many(prefix)) as Box<dyn Collector>);
         let scraper = scraper(vec![many("a", "m"), many("b", "m"), many("c", "n")]);
         runtime().block_on(async {
-            let start = Instant::now();
             let body = scraper.scrape(|_| true, false, in_millis(600_000)).await;
             assert_eq!(outcome(&body).0.len(), 140_000);
-            assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         });
     }
 

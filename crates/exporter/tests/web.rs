@@ -278,8 +278,10 @@ fn peers_that_go_away_leave_the_count_right() {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         drop(stream);
     }
-    let answer = server.get("/metrics");
-    assert!(answer.contains("\npromhttp_metric_handler_requests_in_flight 1\n"), "{answer}");
+    // Their scrapes may still be under way; then they end.
+    let alone = |answer: &String| answer.contains("\npromhttp_metric_handler_requests_in_flight 1\n");
+    let answers = (0..100).map(|_| server.get("/metrics"));
+    assert!(answers.into_iter().any(|answer| alone(&answer)));
 }
 
 #[test]
