@@ -142,3 +142,22 @@ pub const ALL: &[Entry] = &[
 
 /// Collectors of the original that are not here: their flags are taken, and switched on they have success 0.
 pub const LACKING: &[Entry] = lacking::ENTRIES;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_order_and_has_every_file_of_the_folder() {
+        let names: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/collectors");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".rs")?.to_owned()))
+            .filter(|name| name != "lacking")
+            .collect();
+        files.sort();
+        assert_eq!(names, files);
+    }
+}
