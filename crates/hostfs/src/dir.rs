@@ -75,7 +75,7 @@ impl Dir {
     /// Any other error of the open or the read, or [`Cause::TooLong`].
     pub fn table<'b>(&self, name: impl AsRef<OsStr>, buf: &'b mut Buf) -> Result<Option<&'b [u8]>> {
         let name = Path::new(name.as_ref());
-        match open_at(&self.fd, name).map_err(Cause::Os).and_then(|fd| buf.fill(&fd, crate::file::CAP)) {
+        match open_at(&self.fd, name).map_err(Cause::Os).and_then(|fd| buf.fill(&fd, crate::file::CAP, 0)) {
             Ok(()) => Ok(Some(buf.bytes())),
             Err(Cause::Os(errno)) if crate::error::is_unavailable(errno) => Ok(None),
             Err(cause) => Err(self.error(name, cause)),
@@ -150,7 +150,7 @@ impl Dir {
         if stamp.size() > cap as u64 {
             return Err(Cause::TooLong(cap));
         }
-        buf.fill(&fd, cap)?;
+        buf.fill(&fd, cap, 0)?;
         Ok(stamp)
     }
 

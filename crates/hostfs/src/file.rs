@@ -72,8 +72,14 @@ impl Buf {
 
     /// Reads the descriptor from its start to its end.
     ///
-    /// A short read is no end: seq files give about a page a call. The buffer never grows past `cap` + 1 bytes.
-    pub(crate) fn fill(&mut self, fd: impl AsFd, cap: usize) -> std::result::Result<(), Cause> {
+    /// A short read is no end: seq files give a page a call, less what the next record would not fit. If a record has at most `record`
+    /// bytes (0: not known), one would have fitted behind a read that leaves as much of the page. The buffer never grows past `cap` + 1 bytes.
+    pub(crate) fn fill(
+        &mut self,
+        fd: impl AsFd,
+        cap: usize,
+        record: usize,
+    ) -> std::result::Result<(), Cause> {
         const FIRST: usize = 4096;
         self.bytes.clear();
         self.bytes.reserve_exact(FIRST.min(cap + 1));
@@ -87,8 +93,10 @@ impl Buf {
                 self.bytes.reserve_exact(more);
             }
             let offset = self.bytes.len() as u64;
+            let room = self.bytes.capacity() - self.bytes.len();
             match rustix::io::pread(fd.as_fd(), spare_capacity(&mut self.bytes), offset) {
                 Ok(0) => return Ok(()),
+                Ok(n) if record > 0 && n < room && n + record <= FIRST => return Ok(()),
                 Ok(_) => {}
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Cause::Os(errno)),
@@ -103,7 +111,7 @@ impl Buf {
         self.bytes.reserve_exact(PAGE);
         loop {
             match rustix::io::pread(fd.as_fd(), spare_capacity(&mut self.bytes), 0) {
-                Ok(n) if n >= PAGE => return self.fill(fd, CAP),
+                Ok(n) if n >= PAGE => return self.fill(fd, CAP, 0),
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Cause::Os(errno)),
@@ -148,18 +156,27 @@ pub struct File {
     path: PathBuf,
     fd: Option<Kept>,
     cap: usize,
+    record: usize,
 }
 
 impl File {
     /// A file at a path, not opened yet, with the default cap of 1 MiB.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        File { path: path.into(), fd: None, cap: CAP }
+        File { path: path.into(), fd: None, cap: CAP, record: 0 }
     }
 
     /// The same file with another limit on its size, in bytes.
     #[must_use]
     pub fn with_cap(mut self, cap: usize) -> Self {
         self.cap = cap;
+        self
+    }
+
+    /// The same file, of which no record is longer than `record` bytes. That spares the read that finds the end, which for some files
+    /// (the kernel's hash tables of sockets) costs as much as the one before.
+    #[must_use]
+    pub fn with_records_of(mut self, record: usize) -> Self {
+        self.record = record;
         self
     }
 
@@ -173,8 +190,8 @@ impl File {
     /// # Errors
     /// The open's or the read's error, or [`Cause::TooLong`].
     pub fn read<'b>(&mut self, buf: &'b mut Buf) -> Result<&'b [u8]> {
-        let cap = self.cap;
-        self.read_by(buf, move |buf, fd| buf.fill(fd, cap))
+        let (cap, record) = (self.cap, self.record);
+        self.read_by(buf, move |buf, fd| buf.fill(fd, cap, record))
     }
 
     /// As [`read`](Self::read), with one system call: for a sysfs attribute.
@@ -248,7 +265,7 @@ pub fn read(path: impl AsRef<Path>, buf: &mut Buf) -> Result<&[u8]> {
 pub fn read_with_cap(path: impl AsRef<Path>, cap: usize, buf: &mut Buf) -> Result<&[u8]> {
     let path = path.as_ref();
     let fd = open(path)?;
-    buf.fill(&fd, cap).map_err(|cause| Error::new(path, cause))?;
+    buf.fill(&fd, cap, 0).map_err(|cause| Error::new(path, cause))?;
     Ok(&buf.bytes)
 }
 
@@ -380,6 +397,28 @@ mod tests {
         }
         std::fs::write(&path, vec![b'x'; CAP + 1]).unwrap();
         assert_eq!(read(&path, &mut buf).unwrap_err().cause, Cause::TooLong(CAP));
+    }
+
+    #[test]
+    fn records_of_known_length_spare_the_last_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let mut buf = Buf::new();
+        for size in [0, 1, 3584, 3585, 4095, 4096, 4097, 10_000] {
+            let contents: Vec<u8> = (0..size).map(|i| i as u8).collect();
+            std::fs::write(&path, &contents).unwrap();
+            assert_eq!(
+                File::new(&path).with_records_of(512).read(&mut buf).unwrap(),
+                contents,
+                "size {size}"
+            );
+        }
+        let udp = |record| {
+            let mut buf = Buf::new();
+            File::new("/proc/net/udp").with_records_of(record).read(&mut buf).map(<[u8]>::to_vec)
+        };
+        // Sockets come and go; then the two readings differ, but not always.
+        assert!((0..20).any(|_| udp(0) == udp(512)));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Arp {
         devices.clear();
         for &(index, count) in &*counts {
             // An interface that went meanwhile took its entries along.
-            netlink.link(index, |link| devices.push((texts.push(link.name), count)))?;
+            netlink.name(index, |name| devices.push((texts.push(name), count)))?;
         }
         Ok(())
     }
