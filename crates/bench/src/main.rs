@@ -151,18 +151,10 @@ const GZIP: &[&str] = &[
     "X-Prometheus-Scrape-Timeout-Seconds: 10",
 ];
 
-/// The regular files that a scrape opened, once for each time it did.
+/// The regular files that a scrape opened, by the paths it gave, once for each time it did.
 fn floor_files(asked: &[strace::Asked]) -> Vec<PathBuf> {
-    // The traced process is gone; what it read about itself, this one reads about itself.
-    let own = |path: &Path| {
-        if !path.exists()
-            && let Ok(rest) = path.strip_prefix("/proc")
-        {
-            return Path::new("/proc/self").join(rest.components().skip(1).collect::<PathBuf>());
-        }
-        path.to_owned()
-    };
-    asked.iter().filter_map(|asked| Some(own(asked.opened.as_ref()?))).filter(|path| path.is_file()).collect()
+    let opened = asked.iter().filter(|asked| asked.opened.is_some());
+    opened.map(|asked| asked.path.clone()).filter(|path| path.is_file()).collect()
 }
 
 /// Opens, reads and closes each file, and says what CPU time a pass took.

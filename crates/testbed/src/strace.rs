@@ -1,5 +1,6 @@
 //! Which files a program opens in a scrape, as strace sees it.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::process::Exporter;
 
 /// What a program asked for by path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Asked {
     /// The absolute path as the program gave it, links and all.
     pub path: PathBuf,
@@ -15,13 +16,30 @@ pub struct Asked {
     pub opened: Option<PathBuf>,
 }
 
-/// Everything that `binary` asks for by path from its start to the end of the second of two scrapes; the second list is the
-/// second scrape's alone. `None` if strace is not there or may not trace.
+/// Everything that `binary` asks for by path from its start to the end of the second of two scrapes; the second list is one
+/// scrape's alone. `None` if strace is not there or may not trace.
 pub fn asked(binary: &Path, args: &[impl AsRef<OsStr>], cwd: &Path) -> Option<(Vec<Asked>, Vec<Asked>)> {
     let works = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).status();
     if !works.is_ok_and(|status| status.success()) {
         return None;
     }
+    // strace writes when it likes, so what belongs to which scrape is told by another run with one less.
+    let (one, two) = (asked_in(1, binary, args, cwd), asked_in(2, binary, args, cwd));
+    let mut before = HashMap::<Asked, usize>::new();
+    one.into_iter().for_each(|asked| *before.entry(asked).or_default() += 1);
+    let is_new = |asked: &&Asked| match before.get_mut(*asked).filter(|n| **n > 0) {
+        Some(n) => {
+            *n -= 1;
+            false
+        }
+        None => true,
+    };
+    let scrape = two.iter().filter(is_new).cloned().collect();
+    Some((two, scrape))
+}
+
+/// Everything that `binary` asks for by path from its start to the end of so many scrapes.
+fn asked_in(scrapes: usize, binary: &Path, args: &[impl AsRef<OsStr>], cwd: &Path) -> Vec<Asked> {
     let out = tempfile::NamedTempFile::new().unwrap();
     let strace: Vec<&OsStr> = [
         "strace",
@@ -41,17 +59,29 @@ pub fn asked(binary: &Path, args: &[impl AsRef<OsStr>], cwd: &Path) -> Option<(V
     .chain([out.path().as_os_str()])
     .collect();
     let exporter = Exporter::start_under(&strace, binary, args, cwd);
+    let own = format!("/proc/{}/", exporter.pid());
     let mut client = exporter.client();
-    assert_eq!(client.get("/metrics", &[]).status, 200);
-    let before = std::fs::metadata(out.path()).unwrap().len();
-    assert_eq!(client.get("/metrics", &[]).status, 200);
-    let trace = std::fs::read(out.path()).unwrap();
-    let last = before.try_into().unwrap();
-    Some((calls(&trace, cwd), calls(&trace[last..], cwd)))
+    for _ in 0..scrapes {
+        assert_eq!(client.get("/metrics", &[]).status, 200);
+    }
+    // Ends strace too, which then has written everything.
+    drop(exporter);
+    let mut all = calls(&std::fs::read(out.path()).unwrap(), cwd);
+    // Two runs are two processes; what they ask about themselves is the same.
+    let as_self = |path: &mut PathBuf| {
+        if let Ok(rest) = path.strip_prefix(&own) {
+            *path = Path::new("/proc/self").join(rest);
+        }
+    };
+    for asked in &mut all {
+        as_self(&mut asked.path);
+        asked.opened.as_mut().map(as_self);
+    }
+    all
 }
 
 fn calls(trace: &[u8], cwd: &Path) -> Vec<Asked> {
-    let mut pending = std::collections::HashMap::<Vec<u8>, Vec<u8>>::new();
+    let mut pending = HashMap::<Vec<u8>, Vec<u8>>::new();
     let mut all = Vec::new();
     for line in trace.split(|&b| b == b'\n') {
         // "PID call(…) = result"; a call that another thread interrupts comes in two pieces.
