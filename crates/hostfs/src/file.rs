@@ -284,8 +284,7 @@ pub struct Stamp {
 
 impl Stamp {
     pub(crate) fn new(stat: &rustix::fs::Stat) -> Self {
-        // The fields' types differ by architecture.
-        #[allow(clippy::unnecessary_cast)]
+        #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
         Stamp {
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,

@@ -150,7 +150,7 @@ fn json_number<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok
 }
 
 #[cfg(feature = "cli")]
-#[allow(clippy::ref_option)]
+#[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn json_optional_number<S: serde::Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => json_number(value, serializer),

@@ -204,7 +204,6 @@ impl PciDevices {
 }
 
 /// One device, unless what it must have is missing, and what is wrong with it.
-#[allow(clippy::type_complexity)]
 fn read_device(
     dir: &Dir,
     texts: &mut Arena,
