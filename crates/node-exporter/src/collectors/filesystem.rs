@@ -233,32 +233,14 @@ impl Filesystem {
         }
 
         let has_errors = self.outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Space(_)));
-        let mut family = out.family(
-            "node_filesystem_device_error",
-            Kind::Gauge,
-            "Whether the sizes of the filesystem could not be had, for the reason in device_error.",
-        );
-        for (mount, outcome) in each() {
-            let error = error(outcome);
-            family.sample(&labels(mount, error), !error.is_empty());
-        }
-        if has_errors {
-            family.sort();
-        } else {
-            drop(family);
-        }
-        let mut family = out.family(
-            "node_filesystem_readonly",
-            Kind::Gauge,
-            "Whether the mount or its filesystem is read-only.",
-        );
-        for (mount, outcome) in each() {
-            family.sample(&labels(mount, error(outcome)), mount.is_readonly);
-        }
-        if has_errors {
-            family.sort();
-        } else {
-            drop(family);
+        for (name, help, value) in FLAGS_OF_ALL {
+            let mut family = out.family(name, Kind::Gauge, help);
+            for (mount, outcome) in each() {
+                family.sample(&labels(mount, error(outcome)), value(mount, outcome));
+            }
+            if has_errors {
+                family.sort();
+            }
         }
 
         let mut family = out.family(
@@ -282,6 +264,20 @@ impl Filesystem {
         }
     }
 }
+
+/// A family that every mount has, whether or not its sizes could be had: its HELP, and its value.
+type FlagOfAll = (&'static str, &'static str, fn(&Mount, &Outcome) -> bool);
+
+const FLAGS_OF_ALL: [FlagOfAll; 2] = [
+    (
+        "node_filesystem_device_error",
+        "Whether the sizes of the filesystem could not be had, for the reason in device_error.",
+        |_, outcome| !matches!(outcome, Outcome::Space(_)),
+    ),
+    ("node_filesystem_readonly", "Whether the mount or its filesystem is read-only.", |mount, _| {
+        mount.is_readonly
+    }),
+];
 
 /// A family, its HELP, and its value.
 type Size = (&'static str, &'static str, fn(&Space) -> f64);
