@@ -10,6 +10,7 @@
 //! This is the workspace's only crate with `unsafe` code, all of it in [`sys`].
 
 mod arena;
+pub mod cgroup;
 mod dir;
 mod error;
 mod file;

@@ -1,0 +1,3 @@
+//! Container metrics for Prometheus: a drop-in for cAdvisor on Linux.
+
+pub mod metadata;

@@ -1,0 +1,3 @@
+//! The container-advisor program.
+
+fn main() {}

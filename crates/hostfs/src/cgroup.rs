@@ -1,0 +1,280 @@
+//! Control groups: which there are, and what the kernel accounts to each, in one shape for cgroup v1, v2 and both at once.
+//!
+//! Sources: `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst` of the kernel. A [`Stats`] is filled by reading the files of one
+//! cgroup; what the kernel does not give is `None`, never 0. Nothing is kept open from one reading to the next: a kept descriptor
+//! would save 1.5 µs a file and cost 5 KB of kernel memory each, with some 25 files a container. A cgroup that is removed while it is
+//! read is reported as gone, with nothing of it.
+
+mod v1;
+mod v2;
+
+/// Which of the kernel's two interfaces a machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// A hierarchy for each controller, or for a few together.
+    V1,
+    /// One hierarchy for all.
+    V2,
+    /// Controllers in v1 hierarchies, and a v2 tree beside them, below `unified`, from which pressure is read.
+    Hybrid,
+}
+
+/// What is to be read. What is not wanted stays `None` or empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wants {
+    /// CPU times and throttling.
+    pub cpu: bool,
+    /// CPU time by CPU, which only v1 has.
+    pub per_cpu: bool,
+    /// Memory in use, its parts and its events.
+    pub memory: bool,
+    /// Memory by NUMA node.
+    pub numa: bool,
+    /// Bytes and operations by block device.
+    pub io: bool,
+    /// Number of tasks and its limit.
+    pub pids: bool,
+    /// Huge pages by size.
+    pub hugetlb: bool,
+    /// Pressure stall information.
+    pub pressure: bool,
+    /// Whether memory moves with the task between nodes, and the CPUs allowed.
+    pub cpuset: bool,
+    /// Limits: shares, quota, memory.
+    pub limits: bool,
+}
+
+impl Wants {
+    /// All there is.
+    pub const ALL: Wants = Wants {
+        cpu: true,
+        per_cpu: true,
+        memory: true,
+        numa: true,
+        io: true,
+        pids: true,
+        hugetlb: true,
+        pressure: true,
+        cpuset: true,
+        limits: true,
+    };
+}
+
+/// One reading of one cgroup.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// CPU time and throttling.
+    pub cpu: Cpu,
+    /// Memory in use and its events.
+    pub memory: Memory,
+    /// By block device, in order of number.
+    pub io: Vec<Device>,
+    /// Waiting for the CPU.
+    pub cpu_pressure: Option<Pressure>,
+    /// Waiting for memory.
+    pub memory_pressure: Option<Pressure>,
+    /// Waiting for block devices.
+    pub io_pressure: Option<Pressure>,
+    /// Tasks, which are threads: v1 pids and v2 `pids.current`.
+    pub pids: Option<u64>,
+    /// The most tasks; `u64::MAX` for no limit.
+    pub pids_max: Option<u64>,
+    /// Huge pages by size, in order of size.
+    pub hugetlb: Vec<HugePages>,
+    /// `cpuset.memory_migrate`, v1 only.
+    pub memory_migrate: Option<u64>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// CPU time of a cgroup and those below it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cpu {
+    /// All, in nanoseconds: v1 `cpuacct.usage`, v2 `cpu.stat` usage_usec.
+    pub usage_ns: Option<u64>,
+    /// In user mode, in nanoseconds: v1 `cpuacct.stat` in ticks of 10 ms, v2 `cpu.stat` user_usec.
+    pub user_ns: Option<u64>,
+    /// In the kernel, in nanoseconds.
+    pub system_ns: Option<u64>,
+    /// By CPU, in nanoseconds: v1 `cpuacct.usage_percpu`; empty on v2.
+    pub per_cpu_ns: Vec<u64>,
+    /// Enforcement periods that have passed: `cpu.stat` nr_periods.
+    pub periods: Option<u64>,
+    /// Periods in which the quota was used up.
+    pub throttled_periods: Option<u64>,
+    /// Time spent throttled, in nanoseconds.
+    pub throttled_ns: Option<u64>,
+    /// Periods in which more than the quota was used, on credit: nr_bursts.
+    pub bursts: Option<u64>,
+    /// Time used on credit, in nanoseconds.
+    pub burst_ns: Option<u64>,
+}
+
+/// Memory of a cgroup and those below it, in bytes but where noted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    /// In use: v1 `memory.usage_in_bytes`, v2 `memory.current` (for the root: anon + file).
+    pub usage: Option<u64>,
+    /// The most in use so far: v1 `memory.max_usage_in_bytes`, v2 `memory.peak`.
+    pub max_usage: Option<u64>,
+    /// Times that the limit was hit: v1 `memory.failcnt`, v2 `memory.events` max.
+    pub failcnt: Option<u64>,
+    /// Of the kernel: v1 `memory.kmem.usage_in_bytes`, v2 `memory.stat` kernel.
+    pub kernel: Option<u64>,
+    /// Anonymous: v1 total_rss, v2 anon.
+    pub rss: Option<u64>,
+    /// Page cache: v1 total_cache, v2 file.
+    pub cache: Option<u64>,
+    /// Mapped files: v1 total_mapped_file, v2 file_mapped.
+    pub mapped_file: Option<u64>,
+    /// In swap: v1 total_swap, v2 `memory.swap.current` (for the root: from meminfo).
+    pub swap: Option<u64>,
+    /// File pages used of late: v1 total_active_file, v2 active_file.
+    pub active_file: Option<u64>,
+    /// File pages not used of late.
+    pub inactive_file: Option<u64>,
+    /// File pages to be written: v1 total_dirty, v2 file_dirty.
+    pub file_dirty: Option<u64>,
+    /// File pages being written.
+    pub file_writeback: Option<u64>,
+    /// Page faults, a number: v1 total_pgfault, v2 pgfault.
+    pub pgfault: Option<u64>,
+    /// Page faults that had to read, a number.
+    pub pgmajfault: Option<u64>,
+    /// v1 only: page faults of this cgroup without those below it, a number.
+    pub own_pgfault: Option<u64>,
+    /// v1 only, as above, that had to read.
+    pub own_pgmajfault: Option<u64>,
+    /// Pages looked at by reclaim, a number; v2 only.
+    pub pgscan: Option<u64>,
+    /// Pages reclaimed, a number; v2 only.
+    pub pgsteal: Option<u64>,
+    /// File pages read back soon after they were reclaimed, a number.
+    pub refault_file: Option<u64>,
+    /// Anonymous pages read back soon after they were reclaimed, a number.
+    pub refault_anon: Option<u64>,
+    /// Numbers of events.
+    pub events: MemoryEvents,
+    /// Pages by NUMA node; v1 `memory.numa_stat`, v2 `memory.numa_stat` in bytes over the page size.
+    pub numa: Vec<NumaPages>,
+}
+
+impl Memory {
+    /// What is in use less the file pages not used of late, at least 0: what the kernel would not readily give up.
+    pub fn working_set(&self) -> Option<u64> {
+        Some(self.usage?.saturating_sub(self.inactive_file.unwrap_or(0)))
+    }
+}
+
+/// How often memory limits had consequences: v2 `memory.events`; v1 has oom_kill alone, in `memory.oom_control`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemoryEvents {
+    /// Reclaimed although below `memory.low`.
+    pub low: Option<u64>,
+    /// Throttled above `memory.high`.
+    pub high: Option<u64>,
+    /// About to go over `memory.max`.
+    pub max: Option<u64>,
+    /// Allocations about to fail at the limit.
+    pub oom: Option<u64>,
+    /// Processes killed by the OOM killer.
+    pub oom_kill: Option<u64>,
+    /// Times that all of it was killed.
+    pub oom_group_kill: Option<u64>,
+}
+
+/// Pages on one NUMA node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NumaPages {
+    /// The node's number.
+    pub node: u32,
+    /// File, anonymous and unevictable pages of this cgroup alone; `None` on v2.
+    pub own: Option<[u64; 3]>,
+    /// The same with those of the cgroups below.
+    pub hierarchy: [u64; 3],
+}
+
+/// What a cgroup did with one block device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Device {
+    /// The device's number.
+    pub major: u32,
+    /// The device's number.
+    pub minor: u32,
+    /// Bytes: v1 `blkio.*io_service_bytes*`, v2 `io.stat` rbytes, wbytes, dbytes.
+    pub bytes: Operations,
+    /// Operations: v1 `blkio.*io_serviced*`, v2 rios, wios, dios.
+    pub count: Operations,
+    /// Requests merged, v1 with BFQ's or CFQ's statistics only.
+    pub merged: Operations,
+    /// Time in the device, in nanoseconds, as above.
+    pub service_ns: Operations,
+    /// Requests in the queue now, as above.
+    pub queued: Operations,
+    /// Sectors of 512 bytes, as above.
+    pub sectors: Option<u64>,
+    /// `io.cost` of v2, in microseconds: usage, wait, indebt, indelay.
+    pub cost_us: [Option<u64>; 4],
+}
+
+/// Numbers by kind of operation. v2 has read, write and discard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the kernel's own words")]
+pub struct Operations {
+    pub read: Option<u64>,
+    pub write: Option<u64>,
+    pub sync: Option<u64>,
+    pub r#async: Option<u64>,
+    pub discard: Option<u64>,
+    pub total: Option<u64>,
+}
+
+/// Pressure stall information: `Documentation/accounting/psi.rst`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pressure {
+    /// Some task waited.
+    pub some: Stall,
+    /// All tasks waited. Missing for the CPU before Linux 5.13.
+    pub full: Option<Stall>,
+}
+
+/// A line of a pressure file.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Stall {
+    /// All time so far, in microseconds.
+    pub total_us: u64,
+    /// Percent of the last 10, 60 and 300 seconds.
+    pub average: [f64; 3],
+}
+
+/// Huge pages of one size, in bytes but where noted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HugePages {
+    /// As the kernel writes it: `2MB`, `1GB`.
+    pub size: String,
+    /// In use: `.current` or `.usage_in_bytes`, of reservations (`.rsvd`) where the kernel counts them.
+    pub usage: Option<u64>,
+    /// The most in use so far; v1 only.
+    pub max_usage: Option<u64>,
+    /// Times that the limit was hit, a number.
+    pub failcnt: Option<u64>,
+}
+
+/// What a cgroup may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Weight of CPU time in v1's measure, in which 1024 is the default; from `cpu.weight` on v2.
+    pub cpu_shares: Option<u64>,
+    /// CPU time in each period, in microseconds; `None` for no limit too.
+    pub cpu_quota_us: Option<u64>,
+    /// The period, in microseconds.
+    pub cpu_period_us: Option<u64>,
+    /// CPUs allowed, as the kernel lists them: `0-3,8`.
+    pub cpus: String,
+    /// Memory, in bytes; `u64::MAX` for no limit.
+    pub memory: Option<u64>,
+    /// Memory and swap together on v1, swap alone on v2, in bytes; `u64::MAX` for no limit.
+    pub swap: Option<u64>,
+    /// Memory that is spared from reclaim: v1 `memory.soft_limit_in_bytes`, v2 `memory.low`, in bytes; `u64::MAX` for no limit.
+    pub reservation: Option<u64>,
+}

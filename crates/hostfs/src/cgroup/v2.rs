@@ -1,0 +1,1 @@
+//! Reads the v2 tree.
