@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,14 @@ use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::collector::{Collector, Entry};
-use crate::flags::{Asked, Flag, FlagError, Flags, Program};
+use crate::flags::{Asked, Flag, FlagError, Flags, Program, Style};
 use crate::own::{Build, Own};
 use crate::scrape::Scraper;
 use crate::web::listen::Address;
-use crate::web::{self, Site};
+use crate::web::{self, Landing, Pages, Site};
 
 /// What makes one exporter differ from another.
 pub struct Product {
@@ -34,13 +36,32 @@ pub struct Product {
     pub listen: &'static [&'static str],
     /// Flags of its own, beside those of the collectors.
     pub flags: &'static [Flag],
-    /// Checks its own flags before collectors are made.
-    pub check: fn(&Flags) -> Result<(), FlagError>,
+    /// How its command line is written.
+    pub style: Style,
+    /// Checks its own flags, and sets shared ones from them, before anything else looks at them.
+    pub settle: fn(&mut Flags) -> Result<(), FlagError>,
+    /// Makes what it serves beside the collectors of its entries. Called once, before those are made and before anything is bound.
+    pub service: fn(&Flags) -> Result<Service, FlagError>,
     /// Its collectors.
     pub entries: &'static [Entry],
     /// Collectors of the original that are not here. Their flags are taken and not shown; what their constructors make always fails.
     pub lacking: &'static [Entry],
 }
+
+/// What a product serves beside the collectors of its entries.
+#[derive(Default)]
+pub struct Service {
+    /// Collectors, by the names that they have in `collect[]` and in the success metric.
+    pub collectors: Vec<(&'static str, Box<dyn Collector>)>,
+    /// Answers every path but that of the metrics and `/-/healthy`; the landing page and 404 if there is none.
+    pub pages: Option<Arc<dyn Pages>>,
+    /// Work that goes on beside the requests.
+    pub tasks: Vec<Task>,
+}
+
+/// Runs on the event loop, so it must not block. It starts when the ports are open, and is dropped when the last answers are out after
+/// the stop.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The only subcommand.
 const HEALTHCHECK: &str = "healthcheck";
@@ -51,7 +72,8 @@ const CONNECTIONS: u64 = 512;
 /// One for each listener that waits for the next one, and some more.
 const LEAST_CONNECTIONS: u64 = 8;
 
-const FLAGS: &[Flag] = &[
+/// For products whose collectors can be chosen.
+const COLLECTORS_FLAGS: &[Flag] = &[
     Flag::switch("collector.disable-defaults", false, "Switch off every collector that no flag switches on."),
     Flag::number(
         "runtime.gomaxprocs",
@@ -68,7 +90,9 @@ impl Product {
         let mut flags = vec![Flag::list_or("web.listen-address", self.listen, listen)];
         flags.extend_from_slice(web::FLAGS);
         flags.extend_from_slice(crate::log::FLAGS);
-        flags.extend_from_slice(FLAGS);
+        if self.has_entries() {
+            flags.extend_from_slice(COLLECTORS_FLAGS);
+        }
         flags.extend_from_slice(self.flags);
         for entry in self.entries {
             flags.push(Flag::switch(switch_name(entry.name), entry.on, entry.help));
@@ -81,6 +105,10 @@ impl Product {
         flags
     }
 
+    fn has_entries(&self) -> bool {
+        !(self.entries.is_empty() && self.lacking.is_empty())
+    }
+
     fn program(&self) -> Program {
         let Build { version, revision, branch, .. } = self.build;
         let version = format!("{}, version {version} (branch: {branch}, revision: {revision})", self.name);
@@ -88,6 +116,7 @@ impl Product {
             name: self.name,
             about: self.about,
             version: version.leak(),
+            style: self.style,
             commands: &[(
                 HEALTHCHECK,
                 "Ask the exporter that listens here whether it serves, and exit with 0 if so.",
@@ -95,8 +124,8 @@ impl Product {
         }
     }
 
-    fn site(&self, flags: &Flags) -> Result<Site, FlagError> {
-        (self.check)(flags)?;
+    fn site(&self, flags: &Flags) -> Result<(Site, Vec<Task>), FlagError> {
+        let Service { mut collectors, pages, tasks } = (self.service)(flags)?;
         let path = flags.text("web.telemetry-path");
         if !path.starts_with('/') {
             return Err(flags.error("web.telemetry-path", "must begin with /"));
@@ -114,10 +143,11 @@ impl Product {
                 collector = entry.name
             );
         }
-        let mut collectors: Vec<(&'static str, Box<dyn Collector>)> = Vec::new();
+        let mut known: Vec<&'static str> = collectors.iter().map(|collector| collector.0).collect();
+        let by_default = !(self.has_entries() && flags.switch("collector.disable-defaults"));
         for entry in self.entries.iter().chain(self.lacking) {
             let switch = switch_name(entry.name);
-            let by_default = !flags.switch("collector.disable-defaults");
+            known.push(entry.name);
             if flags.switch(switch) && (by_default || flags.is_given(switch)) {
                 collectors.push((entry.name, (entry.new)(flags)?));
             }
@@ -125,14 +155,15 @@ impl Product {
         // The order in which they run, and in which their successes stand.
         collectors.sort_unstable_by_key(|collector| collector.0);
         let own = Own::new(self.namespace, self.build, !flags.switch("web.disable-exporter-metrics"));
-        Ok(Site {
+        let site = Site {
             scraper: Scraper::new(collectors, own),
-            known: self.entries.iter().chain(self.lacking).map(|entry| entry.name).collect(),
+            known,
             metrics_path: path.to_owned(),
             max_requests: flags.number("web.max-requests"),
-            landing: self.landing(path).into(),
+            pages: pages.unwrap_or_else(|| Arc::new(Landing::new(self.landing(path)))),
             patience: web::Patience::default(),
-        })
+        };
+        Ok((site, tasks))
     }
 
     fn landing(&self, path: &str) -> String {
@@ -157,7 +188,13 @@ pub fn main(product: &Product) -> ExitCode {
         std::env::args_os().skip(1).map(std::ffi::OsString::into_string).collect();
     let asked = args
         .map_err(|arg| FlagError::new(format!("{}: arguments must be UTF-8", arg.display())))
-        .and_then(|args| Flags::parse(&product.program(), &product.all_flags(), &args));
+        .and_then(|args| Flags::parse(&product.program(), &product.all_flags(), &args))
+        .and_then(|mut asked| {
+            if let Asked::Run(flags) = &mut asked {
+                (product.settle)(flags)?;
+            }
+            Ok(asked)
+        });
     match asked {
         Ok(Asked::Print(text)) => {
             // A closed pipe behind --help is no failure.
@@ -168,7 +205,7 @@ pub fn main(product: &Product) -> ExitCode {
         Ok(Asked::Run(flags)) => {
             crate::log::init(&flags);
             match product.site(&flags) {
-                Ok(site) => run(product, &flags, site),
+                Ok((site, tasks)) => run(product, &flags, site, tasks),
                 Err(error) => usage(product, &error),
             }
         }
@@ -181,7 +218,7 @@ fn usage(product: &Product, error: &FlagError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(product: &Product, flags: &Flags, site: Site) -> ExitCode {
+fn run(product: &Product, flags: &Flags, site: Site, tasks: Vec<Task>) -> ExitCode {
     crate::log!(
         Info,
         &format!("Starting {}", product.name),
@@ -219,7 +256,10 @@ fn run(product: &Product, flags: &Flags, site: Site) -> ExitCode {
         });
         // What the command line took to be parsed.
         hostfs::sys::give_memory_back();
+        let tasks: JoinSet<()> = tasks.into_iter().collect();
         web::serve(Arc::new(site), listeners, connections, stopped).await;
+        // Pages may ask them until the last answer is out.
+        drop(tasks);
         crate::log!(Info, "Stopped");
         ExitCode::SUCCESS
     })

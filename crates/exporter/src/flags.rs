@@ -146,6 +146,15 @@ pub enum Asked {
     Print(String),
 }
 
+/// How a command line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// `--flag`, `--no-switch`, `@file`; a flag given twice is an error. What is wrong ends with exit code 1.
+    Kingpin,
+    /// Go's `flag` package: `-flag` or `--flag`, `-switch=false`; the last of a flag given twice wins. What is wrong ends with exit code 2.
+    Go,
+}
+
 /// What a program says of itself on the command line.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
@@ -155,6 +164,8 @@ pub struct Program {
     pub about: &'static str,
     /// The answer to `--version`.
     pub version: &'static str,
+    /// How the command line is written.
+    pub style: Style,
     /// Words that may come first in place of running: name and help line.
     pub commands: &'static [(&'static str, &'static str)],
 }
@@ -254,7 +265,7 @@ impl Flags {
     /// # Panics
     /// If the arguments are wrong.
     pub fn for_test(flags: &[Flag], args: &[&str]) -> Flags {
-        let program = Program { name: "test", about: "", version: "", commands: &[] };
+        let program = Program { name: "test", about: "", version: "", style: Style::Kingpin, commands: &[] };
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
         match Flags::parse(&program, flags, &args) {
             Ok(Asked::Run(flags)) => flags,
@@ -291,6 +302,26 @@ impl Flags {
     pub fn list(&self, name: &str) -> &[String] {
         match &self.value(name).0 {
             Value::List(list) => list,
+            other => panic!("--{name} is {other:?}"),
+        }
+    }
+
+    /// Sets the value of a flag from another's: text, one of its words, a number, or `true` or `false` for a switch. Whether it was given
+    /// stays as it is. Panics if no such flag is declared, or if the value is none for it.
+    pub fn set(&mut self, name: &str, value: &str) {
+        let slot = self.values.get_mut(name).unwrap_or_else(|| panic!("--{name} is not declared"));
+        match &mut slot.0 {
+            Value::Text(text) => value.clone_into(text),
+            Value::Switch(on) => *on = value.parse().unwrap_or_else(|_| panic!("--{name} is a switch")),
+            Value::List(_) => panic!("--{name} is a list"),
+        }
+    }
+
+    /// Sets the values of a list flag, as [`set`](Self::set) does.
+    pub fn set_list(&mut self, name: &str, values: Vec<String>) {
+        let slot = self.values.get_mut(name).unwrap_or_else(|| panic!("--{name} is not declared"));
+        match &mut slot.0 {
+            Value::List(list) => *list = values,
             other => panic!("--{name} is {other:?}"),
         }
     }
@@ -523,6 +554,7 @@ mod tests {
         name: "node-exporter",
         about: "Tests.",
         version: "node_exporter, version 1",
+        style: Style::Kingpin,
         commands: &[("healthcheck", "Ask.")],
     };
 
@@ -626,6 +658,19 @@ mod tests {
         let flags = parse(&["healthcheck", "--path.procfs=/p"]).unwrap();
         assert_eq!((flags.command, flags.text("path.procfs")), (Some("healthcheck"), "/p"));
         assert!(help.contains("\n  healthcheck  Ask."));
+    }
+
+    #[test]
+    fn a_flag_is_set_from_another() {
+        let mut flags = parse(&["--path.procfs=/p"]).unwrap();
+        flags.set("path.procfs", "/q");
+        flags.set("web.max-requests", "7");
+        flags.set("collector.cpu", "false");
+        flags.set_list("web.listen-address", vec!["[::1]:8080".to_owned()]);
+        assert_eq!((flags.text("path.procfs"), flags.number("web.max-requests")), ("/q", 7));
+        assert!(!flags.switch("collector.cpu") && !flags.is_given("collector.cpu"));
+        assert_eq!(flags.list("web.listen-address"), ["[::1]:8080"]);
+        assert!(flags.is_given("path.procfs"));
     }
 
     #[test]

@@ -16,4 +16,4 @@ pub mod web;
 
 pub use collector::{Collector, Entry, Error, Reason};
 pub use flags::{Flag, FlagError, Flags};
-pub use text::{Kind, Text};
+pub use text::{Kind, Part, Text};

@@ -50,6 +50,15 @@ pub enum LabelValue<'a> {
 /// A label: its name, and its value.
 pub type Label<'a> = (&'a str, LabelValue<'a>);
 
+/// A part of a sample's labels, for samples that share most of them.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// Labels laid out before by [`render_label`]: `a="x",b="y"`. If empty, it is as if it was not there.
+    Rendered(&'a [u8]),
+    /// One label.
+    Label(&'a str, LabelValue<'a>),
+}
+
 impl<'a> From<&'a [u8]> for LabelValue<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         LabelValue::Bytes(bytes)
@@ -298,16 +307,36 @@ impl Family<'_> {
         let mut separator = b'{';
         for (name, value) in labels {
             bytes.push(separator);
-            bytes.extend_from_slice(name.as_bytes());
-            bytes.extend_from_slice(b"=\"");
-            match value {
-                LabelValue::Bytes(value) => escape_into(bytes, value, true),
-                LabelValue::Int(value) => integer_into(bytes, *value),
-            }
-            bytes.push(b'"');
+            label_into(bytes, name, *value);
             separator = b',';
         }
         bytes.extend_from_slice(if labels.is_empty() { b" " } else { b"} " });
+        number_into(bytes, value.into());
+        bytes.push(b'\n');
+    }
+
+    /// Writes one sample whose labels are given in parts. All of them together come in order of their names.
+    #[inline]
+    pub fn parts(&mut self, labels: &[Part<'_>], value: impl Into<Number>) {
+        let bytes = &mut self.text.bytes;
+        let (name_start, name_end) = self.segment.name;
+        bytes.extend_from_within(name_start..name_end);
+        let mut separator = b'{';
+        for part in labels {
+            match *part {
+                Part::Rendered([]) => continue,
+                Part::Rendered(rendered) => {
+                    bytes.push(separator);
+                    bytes.extend_from_slice(rendered);
+                }
+                Part::Label(name, value) => {
+                    bytes.push(separator);
+                    label_into(bytes, name, value);
+                }
+            }
+            separator = b',';
+        }
+        bytes.extend_from_slice(if separator == b'{' { b" " } else { b"} " });
         number_into(bytes, value.into());
         bytes.push(b'\n');
     }
@@ -369,6 +398,25 @@ impl Drop for Family<'_> {
             self.text.families.push(self.segment);
         }
     }
+}
+
+/// Appends a label for [`Part::Rendered`], after a comma unless it is the first one in `out`.
+pub fn render_label(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if !out.is_empty() {
+        out.push(b',');
+    }
+    label_into(out, name, LabelValue::Bytes(value));
+}
+
+#[inline]
+fn label_into(out: &mut Vec<u8>, name: &str, value: LabelValue<'_>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"=\"");
+    match value {
+        LabelValue::Bytes(value) => escape_into(out, value, true),
+        LabelValue::Int(value) => integer_into(out, value),
+    }
+    out.push(b'"');
 }
 
 /// Appends `text` with `\` and newline escaped, quotes too if `quotes`, and bytes that are not UTF-8 replaced by U+FFFD.
@@ -604,6 +652,30 @@ mod tests {
         assert_eq!(text.samples(1), b"node_y 3\n");
         text.clear();
         assert!(text.is_empty() && text.bytes().is_empty());
+    }
+
+    #[test]
+    fn labels_in_parts_are_one_list() {
+        let mut rendered = Vec::new();
+        render_label(&mut rendered, "id", b"/a\"b");
+        render_label(&mut rendered, "image", b"");
+        render_label(&mut rendered, "name", b"c\n\xff");
+        assert_eq!(rendered, "id=\"/a\\\"b\",image=\"\",name=\"c\\n\u{fffd}\"".as_bytes());
+        let mut text = Text::new();
+        let mut family = text.family("x", Kind::Gauge, "X.");
+        family.parts(&[], 1u64);
+        family.parts(&[Part::Rendered(b""), Part::Rendered(b"")], 2u64);
+        family.parts(&[Part::Rendered(b""), Part::Label("cpu", 3u64.into())], 3u64);
+        family.parts(&[Part::Label("a", "1".into()), Part::Rendered(b"b=\"2\""), Part::Rendered(b"")], 4u64);
+        family.parts(
+            &[Part::Rendered(b"b=\"2\""), Part::Label("c", b"\\".into()), Part::Rendered(b"d=\"4\"")],
+            5.5,
+        );
+        drop(family);
+        assert_eq!(
+            std::str::from_utf8(text.samples(0)).unwrap(),
+            "x 1\nx 2\nx{cpu=\"3\"} 3\nx{a=\"1\",b=\"2\"} 4\nx{b=\"2\",c=\"\\\\\",d=\"4\"} 5.5\n"
+        );
     }
 
     #[test]

@@ -3,21 +3,20 @@
 //! | path | answer |
 //! |---|---|
 //! | `--web.telemetry-path` (`/metrics`) | the scrape; `collect[]` and `exclude[]` choose collectors |
-//! | `/` | the landing page |
 //! | `/-/healthy` | 200 as long as the process serves |
-//! | any other | 404 |
+//! | any other | the product's [`Pages`]; without any, the landing page at `/` and 404 |
 //!
-//! GET and HEAD only. Limits: connections, requests at once ([`FLAGS`]), and time in every phase of a connection.
+//! GET and HEAD only, and POST for pages. Limits: connections, requests at once ([`FLAGS`]), and time in every phase of a connection.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -28,7 +27,10 @@ use crate::scrape::Scraper;
 mod connection;
 pub mod listen;
 
+use connection::Upload;
+
 pub use connection::Patience;
+pub use hyper::{Method, StatusCode};
 
 /// The flags of the web server, but for the address, whose default is each exporter's own.
 pub const FLAGS: &[Flag] = &[
@@ -66,10 +68,55 @@ pub struct Site {
     pub metrics_path: String,
     /// Most scrapes at once; 0 is no limit.
     pub max_requests: u64,
-    /// The page at `/`.
-    pub landing: Bytes,
+    /// Answers every other path.
+    pub pages: Arc<dyn Pages>,
     /// How long peers may do nothing.
     pub patience: Patience,
+}
+
+/// An answer.
+pub type Page = Response<Full<Bytes>>;
+
+/// A request for [`Pages`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// GET, HEAD or POST. The answer to HEAD is that to GET: its body is left out by the server.
+    pub method: Method,
+    /// The path as it was sent, percent signs and all ([`decode_path`]), without the prefix.
+    pub path: String,
+    /// The pairs of the query, decoded; a pair with a broken escape is left out.
+    pub query: Vec<(String, String)>,
+    /// What was posted, up to 64 KiB.
+    pub body: Bytes,
+    /// What links and redirects to other pages begin with: empty, or `/prefix`.
+    pub prefix: String,
+}
+
+/// Answers the paths that are neither the metrics' nor `/-/healthy`.
+pub trait Pages: Send + Sync {
+    /// The answer. It is made on the event loop, so it must not block.
+    fn answer(&self, call: Call) -> Pin<Box<dyn Future<Output = Page> + Send + '_>>;
+}
+
+/// The page at `/` of an exporter that has no others.
+pub struct Landing(Bytes);
+
+impl Landing {
+    /// From the page's HTML.
+    pub fn new(page: impl Into<Bytes>) -> Self {
+        Landing(page.into())
+    }
+}
+
+impl Pages for Landing {
+    fn answer(&self, call: Call) -> Pin<Box<dyn Future<Output = Page> + Send + '_>> {
+        let page = match (call.method, &*call.path) {
+            (Method::POST, _) => not_allowed(),
+            (_, "/") => html(StatusCode::OK, self.0.clone()),
+            _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        };
+        Box::pin(std::future::ready(page))
+    }
 }
 
 /// Serves on the listeners until `stop` becomes true, then drains for up to five seconds.
@@ -150,29 +197,37 @@ async fn accept(
     }
 }
 
-type Page = Response<Full<Bytes>>;
-
-async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Page {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut page = text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n");
-        page.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return page;
-    }
+async fn answer(site: Arc<Site>, request: Request<Upload>) -> Page {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
-        "/-/healthy" => text(StatusCode::OK, "Healthy.\n"),
+        _ if !reads && request.method() != Method::POST => not_allowed(),
         // As the original: a telemetry path of "/" is every path.
-        path if path == site.metrics_path || site.metrics_path == "/" => metrics(&site, &request).await,
-        "/" => {
-            let mut page = Response::new(Full::new(site.landing.clone()));
-            page.headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-            page
+        path if !reads && (path == "/-/healthy" || path == site.metrics_path || site.metrics_path == "/") => {
+            not_allowed()
         }
-        _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        "/-/healthy" => text(StatusCode::OK, "Healthy.\n"),
+        path if path == site.metrics_path || site.metrics_path == "/" => metrics(&site, &request).await,
+        path => {
+            let query = pairs(request.uri().query().unwrap_or_default());
+            let mut call = Call {
+                method: request.method().clone(),
+                path: path.to_owned(),
+                query: query.map(|(key, value)| (key.into_owned(), value.into_owned())).collect(),
+                body: Bytes::new(),
+                prefix: String::new(),
+            };
+            if !reads {
+                call.body = match request.into_body().read().await {
+                    Ok(body) => body,
+                    Err(status) => return text(status, format!("{status}\n")),
+                };
+            }
+            site.pages.answer(call).await
+        }
     }
 }
 
-async fn metrics(site: &Site, request: &Request<Incoming>) -> Page {
+async fn metrics(site: &Site, request: &Request<Upload>) -> Page {
     let own = &site.scraper.own;
     // Ends the count even if the peer goes away in the middle.
     let in_flight = InFlight::begin(site);
@@ -219,10 +274,41 @@ impl Drop for InFlight<'_> {
     }
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Page {
-    let mut page = Response::new(Full::new(body.into()));
+/// An answer of plain text.
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Page {
+    page(status, "text/plain; charset=utf-8", body.into())
+}
+
+/// An answer of HTML.
+pub fn html(status: StatusCode, body: impl Into<Bytes>) -> Page {
+    page(status, "text/html; charset=utf-8", body.into())
+}
+
+/// An answer of JSON.
+pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Page {
+    page(status, "application/json", body.into())
+}
+
+/// Sends the peer elsewhere, with the same method (307). `location` is escaped as a path is, and begins with the [`Call`]'s prefix.
+pub fn redirect(location: &str) -> Page {
+    let Ok(value) = HeaderValue::from_str(location) else {
+        return text(StatusCode::BAD_REQUEST, "400 this path cannot be in a header\n");
+    };
+    let mut page = text(StatusCode::TEMPORARY_REDIRECT, "");
+    page.headers_mut().insert(header::LOCATION, value);
+    page
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: Bytes) -> Page {
+    let mut page = Response::new(Full::new(body));
     *page.status_mut() = status;
-    page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    page
+}
+
+fn not_allowed() -> Page {
+    let mut page = text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n");
+    page.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     page
 }
 
@@ -276,13 +362,19 @@ impl Chosen {
 
 /// The pairs of a query; a pair with a broken escape is left out.
 fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.split('&').filter_map(|pair| {
+    query.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((decode(key)?, decode(value)?))
+        Some((decode(key, b' ')?, decode(value, b' ')?))
     })
 }
 
-fn decode(text: &str) -> Option<Cow<'_, str>> {
+/// A path without percent signs; `None` if an escape is broken, or stands for what is not UTF-8.
+pub fn decode_path(path: &str) -> Option<Cow<'_, str>> {
+    decode(path, b'+')
+}
+
+/// `plus` is what a plus sign stands for.
+fn decode(text: &str, plus: u8) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(text.into());
     }
@@ -296,7 +388,7 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
                 bytes.push((digit(0)? * 16 + digit(1)?) as u8);
                 rest = &tail[2..];
             }
-            b'+' => bytes.push(b' '),
+            b'+' => bytes.push(plus),
             b => bytes.push(b),
         }
     }
@@ -362,7 +454,7 @@ mod tests {
             known: vec!["cpu", "perf", "stat"],
             metrics_path: "/metrics".into(),
             max_requests: 0,
-            landing: Bytes::new(),
+            pages: Arc::new(Landing::new("")),
             patience: Patience::default(),
         }
     }

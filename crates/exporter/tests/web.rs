@@ -4,13 +4,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use exporter::own::{Build, Own};
 use exporter::scrape::Scraper;
-use exporter::web::{self, Patience, Site};
+use exporter::web::{self, Call, Landing, Page, Patience, Site};
 use exporter::{Collector, Error, Kind, Text};
 
 /// Writes one small family, or a large one.
@@ -34,6 +35,23 @@ impl Collector for Gate {
         self.0.get_mut().unwrap().recv().unwrap();
         out.single("gate", Kind::Gauge, "Passed.", 1u64);
         Ok(())
+    }
+}
+
+/// The landing page, and what was posted.
+struct Pages;
+
+impl web::Pages for Pages {
+    fn answer(&self, call: Call) -> Pin<Box<dyn Future<Output = Page> + Send + '_>> {
+        if call.path.starts_with("/echo") {
+            let said =
+                format!("{} {} {:?} {:?} {:?}", call.method, call.path, call.query, call.prefix, call.body);
+            return Box::pin(async { web::json(web::StatusCode::CREATED, said) });
+        }
+        if call.path == "/away" {
+            return Box::pin(async move { web::redirect(&format!("{}/echo", call.prefix)) });
+        }
+        Box::pin(async { Landing::new("<h1>landing</h1>").answer(call).await })
     }
 }
 
@@ -62,7 +80,7 @@ impl Server {
             known: vec!["only", "other"],
             metrics_path: "/metrics".into(),
             max_requests,
-            landing: "<h1>landing</h1>".into(),
+            pages: Arc::new(Pages),
             patience: QUICK,
         };
         let thread = std::thread::spawn(move || {
@@ -157,6 +175,41 @@ fn paths_and_methods() {
     }
     let head = server.ask("HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(status(&head) == "200" && head.ends_with("\r\n\r\n") && head.contains("content-length: "));
+}
+
+#[test]
+fn pages_have_queries_and_what_is_posted() {
+    let server = Server::small();
+    let answer = server.get("/echo/%41?a=b%20c&d&%zz=1");
+    assert_eq!(status(&answer), "201");
+    assert!(answer.contains("content-type: application/json\r\n"), "{answer}");
+    assert!(answer.ends_with(r#"GET /echo/%41 [("a", "b c"), ("d", "")] "" b"""#), "{answer}");
+    let away = server.get("/away");
+    assert!(status(&away) == "307" && away.contains("\r\nlocation: /echo\r\n"), "{away}");
+    let post = |path: &str, body: &str| {
+        let length = body.len();
+        server.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    };
+    let posted = post("/echo", "hello");
+    assert!(posted.ends_with(r#"POST /echo [] "" b"hello""#), "{posted}");
+    assert_eq!(status(&post("/echo", &"x".repeat(64 * 1024))), "201");
+    assert_eq!(status(&post("/echo", &"x".repeat(64 * 1024 + 1))), "413");
+    for path in ["/", "/nope", "/-/healthy"] {
+        assert_eq!(status(&post(path, "")), "405", "{path}");
+    }
+    let head = server.ask("HEAD /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(status(&head) == "201" && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[test]
+fn a_slow_body_is_closed() {
+    let server = Server::small();
+    let mut slow = server.connect();
+    slow.write_all(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab").unwrap();
+    assert!(closes(&mut slow));
+    assert_eq!(status(&server.get("/metrics")), "200");
 }
 
 #[test]

@@ -8,6 +8,55 @@
 mod v1;
 mod v2;
 
+use crate::{Names, Result, Root};
+
+/// The cgroups of one machine.
+#[derive(Debug)]
+pub struct Cgroups {
+    version: Version,
+    controllers: Vec<String>,
+}
+
+impl Cgroups {
+    /// Looks below `root`, which is `/sys/fs/cgroup` or stands for it.
+    pub fn open(root: &Root) -> Result<Self> {
+        Err(crate::Error::malformed(root.path(), "a tree of cgroups"))
+    }
+
+    /// Which interface there is.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The controllers found, in order.
+    pub fn controllers(&self) -> &[String] {
+        &self.controllers
+    }
+
+    /// Fills `paths` with the paths of all cgroups: `/` first, then bytewise.
+    pub fn list(&mut self, paths: &mut Names) -> Result<()> {
+        paths.clear();
+        Ok(())
+    }
+
+    /// Reads one cgroup; `false` if it is gone.
+    pub fn read(&mut self, _path: &[u8], _wants: &Wants, stats: &mut Stats) -> Result<bool> {
+        *stats = Stats::default();
+        Ok(false)
+    }
+
+    /// The processes in this cgroup alone; `false` if it is gone.
+    pub fn processes(&mut self, _path: &[u8], pids: &mut Vec<u32>) -> Result<bool> {
+        pids.clear();
+        Ok(false)
+    }
+
+    /// When it was created, in seconds since 1970; `None` if it is gone.
+    pub fn created(&mut self, _path: &[u8]) -> Option<f64> {
+        None
+    }
+}
+
 /// Which of the kernel's two interfaces a machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {

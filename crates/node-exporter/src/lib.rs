@@ -2,7 +2,8 @@
 //!
 //! One file per collector in [`collectors`]; everything else is the `exporter` crate's.
 
-use exporter::app::Product;
+use exporter::app::{Product, Service};
+use exporter::flags::Style;
 use exporter::own::Build;
 use exporter::{FlagError, Flags};
 
@@ -32,16 +33,19 @@ pub const PRODUCT: Product = Product {
     namespace: "node",
     listen: &[":9100"],
     flags: paths::FLAGS,
-    check,
+    style: Style::Kingpin,
+    settle: |_| Ok(()),
+    service,
     entries: collectors::ALL,
     lacking: collectors::LACKING,
 };
 
-fn check(flags: &Flags) -> Result<(), FlagError> {
+/// Nothing beside the collectors, once the places that they read are there.
+fn service(flags: &Flags) -> Result<Service, FlagError> {
     for name in ["path.procfs", "path.sysfs", "path.rootfs"] {
         if !std::path::Path::new(flags.text(name)).is_dir() {
             return Err(flags.error(name, "is no directory: give the place where it is mounted"));
         }
     }
-    Ok(())
+    Ok(Service::default())
 }

@@ -11,11 +11,11 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -24,7 +24,7 @@ use tokio::sync::watch;
 /// How long a peer may do nothing, phase by phase.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Between the first and the last byte of a request's head.
+    /// Between the first and the last byte of a request's head, and again of its body.
     pub head: Duration,
     /// Between two requests: longer than any usual scrape interval, so that a scraper keeps its connection.
     pub idle: Duration,
@@ -54,12 +54,14 @@ impl Patience {
 
 /// The most bytes of a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
+/// The most bytes of a request's body.
+const BODY_BYTES: usize = 64 * 1024;
 
 /// Serves one connection until it ends, stalls, or `stop` says to finish. `waiting` is how many listeners have no place for another one.
 pub(super) async fn serve<F>(
     stream: TcpStream,
     patience: Patience,
-    answer: impl Fn(Request<Incoming>) -> F,
+    answer: impl Fn(Request<Upload>) -> F,
     mut stop: watch::Receiver<bool>,
     mut waiting: watch::Receiver<usize>,
 ) where
@@ -72,7 +74,7 @@ pub(super) async fn serve<F>(
     let watched = Watched { stream, phase: Arc::clone(&phase) };
     let service = service_fn(|request| {
         set(&phase, Phase::Answering);
-        let answer = answer(request);
+        let answer = answer(request.map(|body| Upload { body, phase: Arc::clone(&phase) }));
         let phase = &phase;
         async move {
             let response = answer.await;
@@ -96,11 +98,36 @@ pub(super) async fn serve<F>(
     }
 }
 
+/// A request's body, still on its way.
+pub(super) struct Upload {
+    body: Incoming,
+    phase: Arc<Mutex<Phase>>,
+}
+
+impl Upload {
+    /// The whole body. A peer that takes longer than for a head loses its connection.
+    ///
+    /// # Errors
+    /// The status to answer: the body is too long, or broken.
+    pub(super) async fn read(self) -> Result<Bytes, StatusCode> {
+        set(&self.phase, Phase::Head(Instant::now()));
+        let body = Limited::new(self.body, BODY_BYTES).collect().await;
+        set(&self.phase, Phase::Answering);
+        match body {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            Err(_) => Err(StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     /// No byte of a request since.
     Idle(Instant),
-    /// The connection was made or the first byte of a request came then.
+    /// The connection was made, or the first byte of a request came, or its body was asked for, then.
     Head(Instant),
     /// The head is complete; the answer has its own deadline.
     Answering,
