@@ -4,14 +4,17 @@
 //! does not give is left out, where the original often writes 0.
 
 use exporter::text::{Kind as Type, Label, LabelValue, Number, Part};
-use exporter::{Family, Text};
-use hostfs::cgroup::{Device, Operations, Pressure, Stall};
+use exporter::Text;
+use exporter::text::Family;
+use hostfs::cgroup::{HugePages, Operations, Pressure, Stall};
 
-use crate::containers::Container;
-use crate::disks::Disks;
+use crate::disks::Counters;
+use crate::containers::{BlockDevice, Container, Containers, Gone, Idle, Space};
 use crate::kinds::{Kind, Kinds};
 use crate::labels::Labels;
-use crate::metadata::{Health, State};
+use crate::metadata::{Health, Metadata, State};
+use crate::network::{Interface, TCP_STATES, Tcp, Udp};
+use crate::processes::Limit;
 
 /// A family of containers.
 pub struct ContainerFamily {
@@ -42,8 +45,16 @@ pub enum Group {
 }
 
 enum Values {
+    /// One sample for each cgroup.
     One(fn(&Container) -> Option<Number>),
-    Many(fn(&Container, &Disks, &mut Samples<'_, '_>)),
+    /// Any number of samples for each cgroup.
+    Many(fn(&Container, &mut Samples<'_, '_>)),
+    /// For each container that a runtime knows, running or not.
+    Known(fn(&Metadata, &mut Samples<'_, '_>)),
+    /// For each cgroup, and for the containers that do not run.
+    Health,
+    /// For each cgroup, and for containers that are gone.
+    LastSeen,
 }
 
 /// What decides which families there are.
@@ -70,20 +81,37 @@ impl Choice {
 }
 
 /// Writes the chosen families of the containers into `out`.
-pub fn write<'c>(
-    out: &mut Text,
-    containers: impl Iterator<Item = &'c Container> + Clone,
-    disks: &Disks,
-    choice: &Choice,
-) {
+pub fn write(out: &mut Text, containers: &Containers, choice: &Choice) {
     for spec in ALL.iter().filter(|spec| choice.has(spec.group)) {
-        let mut family = out.family(spec.name, spec.kind, spec.help);
-        for container in containers.clone() {
-            let mut samples = Samples { family: &mut family, labels: &container.labels };
-            match spec.values {
-                Values::One(value) => samples.one(value(container)),
-                Values::Many(write) => write(container, disks, &mut samples),
+        let family = &mut out.family(spec.name, spec.kind, spec.help);
+        for container in containers.iter() {
+            let mut samples = Samples { family, labels: &container.labels };
+            match (&spec.values, &container.metadata) {
+                (Values::One(value), _) => samples.one(value(container)),
+                (Values::Many(write), _) => write(container, &mut samples),
+                (Values::Known(write), Some(metadata)) => write(metadata, &mut samples),
+                (Values::Known(_), None) => {}
+                (Values::Health, metadata) => samples.one(Some(health(metadata.as_deref()))),
+                (Values::LastSeen, _) => samples.one(Some(container.seen)),
             }
+        }
+        match &spec.values {
+            Values::Known(write) => {
+                for Idle { labels, metadata } in containers.idle() {
+                    write(metadata, &mut Samples { family, labels });
+                }
+            }
+            Values::Health if choice.extended => {
+                for Idle { labels, metadata } in containers.idle() {
+                    Samples { family, labels }.one(Some(health(Some(metadata))));
+                }
+            }
+            Values::LastSeen => {
+                for Gone { labels, seen, .. } in containers.gone() {
+                    Samples { family, labels }.one(Some(*seen));
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -132,12 +160,22 @@ const fn one(name: &'static str, kind: Type, group: Group, value: fn(&Container)
     ContainerFamily { name, kind, help, group, labels: &[], values: Values::One(value) }
 }
 
+const fn known(
+    name: &'static str,
+    kind: Type,
+    labels: &'static [&'static str],
+    write: fn(&Metadata, &mut Samples<'_, '_>),
+    help: &'static str,
+) -> ContainerFamily {
+    ContainerFamily { name, kind, help, group: Group::Extended, labels, values: Values::Known(write) }
+}
+
 const fn many(
     name: &'static str,
     kind: Type,
     group: Group,
     labels: &'static [&'static str],
-    write: fn(&Container, &Disks, &mut Samples<'_, '_>),
+    write: fn(&Container, &mut Samples<'_, '_>),
     help: &'static str,
 ) -> ContainerFamily {
     ContainerFamily { name, kind, help, group, labels, values: Values::Many(write) }
@@ -160,46 +198,48 @@ use Type::{Counter, Gauge};
 pub const ALL: &[ContainerFamily] = &[
     many("container_blkio_device_usage_total", Counter, IO, &["device", "major", "minor", "operation"], blkio, "Bytes moved to and from a block device, by operation."),
     one("container_cpu_cfs_burst_periods_total", Counter, CPU, |c| quota(c, c.stats.cpu.bursts), "Periods in which CPU time beyond the quota was used, on credit."),
-    one("container_cpu_cfs_burst_seconds_total", Counter, CPU, |c| quota(c, None).or(quota_ns(c, c.stats.cpu.burst_ns)), "CPU time used beyond the quota, on credit, in seconds."),
+    one("container_cpu_cfs_burst_seconds_total", Counter, CPU, |c| quota_ns(c, c.stats.cpu.burst_ns), "CPU time used beyond the quota, on credit, in seconds."),
     one("container_cpu_cfs_periods_total", Counter, CPU, |c| quota(c, c.stats.cpu.periods), "Periods of the CPU quota that have passed."),
     one("container_cpu_cfs_throttled_periods_total", Counter, CPU, |c| quota(c, c.stats.cpu.throttled_periods), "Periods in which the CPU quota was used up."),
     one("container_cpu_cfs_throttled_seconds_total", Counter, CPU, |c| quota_ns(c, c.stats.cpu.throttled_ns), "Time spent waiting for the next period of the CPU quota, in seconds."),
     one("container_cpu_load_average_10s", Gauge, Group::Load, |c| c.load.map(|load| load.running.into()), "Runnable tasks, averaged over about 10 seconds, in thousandths."),
     one("container_cpu_load_d_average_10s", Gauge, Group::Load, |c| c.load.map(|load| load.uninterruptible.into()), "Tasks in uninterruptible sleep, averaged over about 10 seconds, in thousandths."),
-    one("container_cpu_schedstat_run_periods_total", Counter, SCHED, |c| c.processes.schedstat.map(|s| s.periods.into()), "Times that a process was given a CPU."),
-    one("container_cpu_schedstat_run_seconds_total", Counter, SCHED, |c| seconds(c.processes.schedstat.map(|s| s.run_ns)), "Time that processes ran on a CPU, in seconds."),
-    one("container_cpu_schedstat_runqueue_seconds_total", Counter, SCHED, |c| seconds(c.processes.schedstat.map(|s| s.runqueue_ns)), "Time that processes waited for a CPU, in seconds."),
+    one("container_cpu_schedstat_run_periods_total", Counter, SCHED, |c| c.processes.schedule.map(|s| s.periods.into()), "Times that a process was given a CPU."),
+    one("container_cpu_schedstat_run_seconds_total", Counter, SCHED, |c| seconds(c.processes.schedule.map(|s| s.run_ns)), "Time that processes ran on a CPU, in seconds."),
+    one("container_cpu_schedstat_runqueue_seconds_total", Counter, SCHED, |c| seconds(c.processes.schedule.map(|s| s.queue_ns)), "Time that processes waited for a CPU, in seconds."),
     one("container_cpu_system_seconds_total", Counter, CPU, |c| seconds(c.stats.cpu.system_ns), "CPU time in the kernel, in seconds."),
     many("container_cpu_usage_seconds_total", Counter, CPU, &["cpu"], cpu_usage, "CPU time, in seconds, by CPU where the kernel accounts by CPU."),
     one("container_cpu_user_seconds_total", Counter, CPU, |c| seconds(c.stats.cpu.user_ns), "CPU time in user mode, in seconds."),
     one("container_creation_time_seconds", Gauge, Group::Always, |c| c.created().map(Number::F), "When the container was created, in seconds since 1970."),
+    known("container_exit_code", Gauge, &[], |m, s| s.one(m.finished.filter(|_| m.pid == 0).map(|_| m.exit_code)), "Exit code of a container that has ended."),
     one("container_file_descriptors", Gauge, PROCESS, |c| c.processes.descriptors.map(Number::U), "Open file descriptors."),
-    many("container_fs_inodes_free", Gauge, DISK, &["device"], |c, _, s| filesystems(c, s, |f| f.inodes_free), "Inodes that are free on the filesystem."),
-    many("container_fs_inodes_total", Gauge, DISK, &["device"], |c, _, s| filesystems(c, s, |f| f.inodes), "Inodes of the filesystem."),
-    many("container_fs_io_cost_indebt_seconds_total", Counter, IO, &["device"], |c, d, s| cost(c, d, s, 2), "Time throttled for debt to the io.cost controller, in seconds."),
-    many("container_fs_io_cost_indelay_seconds_total", Counter, IO, &["device"], |c, d, s| cost(c, d, s, 3), "Time delayed for debt to the io.cost controller, in seconds."),
-    many("container_fs_io_cost_usage_seconds_total", Counter, IO, &["device"], |c, d, s| cost(c, d, s, 0), "Device time by the io.cost model, in seconds."),
-    many("container_fs_io_cost_wait_seconds_total", Counter, IO, &["device"], |c, d, s| cost(c, d, s, 1), "Time that the io.cost controller made requests wait, in seconds."),
-    many("container_fs_io_current", Gauge, IO, &["device"], |c, d, s| io(c, d, s, |v| v.queued.total.map(Number::U)), "Requests under way."),
-    many("container_fs_io_time_seconds_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| seconds(v.service_ns.total)), "Time that the device was busy, in seconds."),
-    many("container_fs_io_time_weighted_seconds_total", Counter, IO, &["device"], |c, d, s| disk_only(c, d, s, |d| d.weighted_seconds), "Time that the device was busy, weighted by requests under way, in seconds."),
-    many("container_fs_limit_bytes", Gauge, DISK, &["device"], |c, _, s| filesystems(c, s, |f| f.capacity), "Size of the filesystem, in bytes."),
-    many("container_fs_read_seconds_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| seconds(v.service_ns.read)), "Time taken by reads, in seconds."),
-    many("container_fs_reads_bytes_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| v.bytes.read.map(Number::U)), "Bytes read."),
-    many("container_fs_reads_merged_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| v.merged.read.map(Number::U)), "Reads merged with others."),
-    many("container_fs_reads_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| v.count.read.map(Number::U)), "Reads completed."),
-    many("container_fs_sector_reads_total", Counter, IO, &["device"], |c, d, s| disk_only(c, d, s, |d| d.sectors_read), "Sectors of 512 bytes read."),
-    many("container_fs_sector_writes_total", Counter, IO, &["device"], |c, d, s| disk_only(c, d, s, |d| d.sectors_written), "Sectors of 512 bytes written."),
-    many("container_fs_usage_bytes", Gauge, DISK, &["device"], |c, _, s| filesystems(c, s, |f| f.usage), "Bytes in use: of the filesystem, or by the container's writable layer and logs."),
-    many("container_fs_write_seconds_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| seconds(v.service_ns.write)), "Time taken by writes, in seconds."),
-    many("container_fs_writes_bytes_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| v.bytes.write.map(Number::U)), "Bytes written."),
-    many("container_fs_writes_merged_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| v.merged.write.map(Number::U)), "Writes merged with others."),
-    many("container_fs_writes_total", Counter, IO, &["device"], |c, d, s| io(c, d, s, |v| v.count.write.map(Number::U)), "Writes completed."),
-    one("container_health_state", Gauge, Group::Always, |c| Some(health(c)), "What the health check found: 1 is healthy, 0 is not or not yet, -1 is no health check."),
-    many("container_hugetlb_failcnt", Counter, HUGE, &["pagesize"], |c, _, s| hugetlb(c, s, |h| h.failcnt), "Times that the limit on huge pages was hit."),
-    many("container_hugetlb_max_usage_bytes", Gauge, HUGE, &["pagesize"], |c, _, s| hugetlb(c, s, |h| h.max_usage), "The most bytes of huge pages in use so far."),
-    many("container_hugetlb_usage_bytes", Gauge, HUGE, &["pagesize"], |c, _, s| hugetlb(c, s, |h| h.usage), "Bytes of huge pages in use."),
-    one("container_last_seen", Gauge, Group::Always, |c| Some(Number::F(c.seen)), "When the container was last there, in seconds since 1970."),
+    known("container_finished_time_seconds", Gauge, &[], |m, s| s.one(m.finished), "When the container last ended, in seconds since 1970."),
+    many("container_fs_inodes_free", Gauge, DISK, &["device"], |c, s| filesystems(c, s, |f| Some(f.inodes_free)), "Inodes that are free on the filesystem."),
+    many("container_fs_inodes_total", Gauge, DISK, &["device"], |c, s| filesystems(c, s, |f| Some(f.inodes)), "Inodes of the filesystem."),
+    many("container_fs_io_cost_indebt_seconds_total", Counter, IO, &["device"], |c, s| cost(c, s, 2), "Time throttled for debt to the io.cost controller, in seconds."),
+    many("container_fs_io_cost_indelay_seconds_total", Counter, IO, &["device"], |c, s| cost(c, s, 3), "Time delayed for debt to the io.cost controller, in seconds."),
+    many("container_fs_io_cost_usage_seconds_total", Counter, IO, &["device"], |c, s| cost(c, s, 0), "Device time by the io.cost model, in seconds."),
+    many("container_fs_io_cost_wait_seconds_total", Counter, IO, &["device"], |c, s| cost(c, s, 1), "Time that the io.cost controller made requests wait, in seconds."),
+    many("container_fs_io_current", Gauge, IO, &["device"], |c, s| io(c, s, |v| v.count(v.stats.queued.total, |d| d.in_flight)), "Requests under way."),
+    many("container_fs_io_time_seconds_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.time(v.stats.service_ns.total, |d| d.io_ms)), "Time that the device was busy, in seconds."),
+    many("container_fs_io_time_weighted_seconds_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.disk.map(|d| millis(d.weighted_io_ms))), "Time that the device was busy, weighted by requests under way, in seconds."),
+    many("container_fs_limit_bytes", Gauge, DISK, &["device"], |c, s| filesystems(c, s, |f| Some(f.capacity)), "Size of the filesystem, in bytes."),
+    many("container_fs_read_seconds_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.time(v.stats.service_ns.read, |d| d.read_ms)), "Time taken by reads, in seconds."),
+    many("container_fs_reads_bytes_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.stats.bytes.read.map(Number::U)), "Bytes read."),
+    many("container_fs_reads_merged_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.count(v.stats.merged.read, |d| d.reads_merged)), "Reads merged with others."),
+    many("container_fs_reads_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.count(v.stats.count.read, |d| d.reads)), "Reads completed."),
+    many("container_fs_sector_reads_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.sectors(|d| d.sectors_read)), "Sectors of 512 bytes read."),
+    many("container_fs_sector_writes_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.sectors(|d| d.sectors_written)), "Sectors of 512 bytes written."),
+    many("container_fs_usage_bytes", Gauge, DISK, &["device"], |c, s| filesystems(c, s, |f| f.usage), "Bytes in use: of the filesystem, or by the container's writable layer and logs."),
+    many("container_fs_write_seconds_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.time(v.stats.service_ns.write, |d| d.write_ms)), "Time taken by writes, in seconds."),
+    many("container_fs_writes_bytes_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.stats.bytes.write.map(Number::U)), "Bytes written."),
+    many("container_fs_writes_merged_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.count(v.stats.merged.write, |d| d.writes_merged)), "Writes merged with others."),
+    many("container_fs_writes_total", Counter, IO, &["device"], |c, s| io(c, s, |v| v.count(v.stats.count.write, |d| d.writes)), "Writes completed."),
+    ContainerFamily { values: Values::Health, ..one("container_health_state", Gauge, Group::Always, |_| None, "What the health check found: 1 is healthy, 0 is not or not yet, -1 is no health check.") },
+    many("container_hugetlb_failcnt", Counter, HUGE, &["pagesize"], |c, s| hugetlb(c, s, |h| h.failcnt), "Times that the limit on huge pages was hit."),
+    many("container_hugetlb_max_usage_bytes", Gauge, HUGE, &["pagesize"], |c, s| hugetlb(c, s, |h| h.max_usage), "The most bytes of huge pages in use so far."),
+    many("container_hugetlb_usage_bytes", Gauge, HUGE, &["pagesize"], |c, s| hugetlb(c, s, |h| h.usage), "Bytes of huge pages in use."),
+    ContainerFamily { values: Values::LastSeen, ..one("container_last_seen", Gauge, Group::Always, |_| None, "When the container was last there, in seconds since 1970.") },
     one("container_memory_cache", Gauge, MEMORY, |c| c.stats.memory.cache.map(Number::U), "Page cache, in bytes."),
     one("container_memory_events_high_total", Counter, MEMORY, |c| c.stats.memory.events.high.map(Number::U), "Times that processes were throttled above memory.high."),
     one("container_memory_events_low_total", Counter, Group::Extended, |c| c.stats.memory.events.low.map(Number::U), "Times that memory was reclaimed although usage was below memory.low."),
@@ -227,27 +267,29 @@ pub const ALL: &[ContainerFamily] = &[
     one("container_memory_workingset_refault_anon_total", Counter, MEMORY, |c| c.stats.memory.refault_anon.map(Number::U), "Anonymous pages that were needed again soon after they were reclaimed."),
     one("container_memory_workingset_refault_file_total", Counter, MEMORY, |c| c.stats.memory.refault_file.map(Number::U), "File pages that were needed again soon after they were reclaimed."),
     many("container_network_advance_tcp_stats_total", Gauge, Group::Of(Kind::AdvancedTcp), &["tcp_state"], advanced_tcp, "The network namespace's TCP statistics."),
-    many("container_network_receive_bytes_total", Counter, NET, &["interface"], |c, _, s| interfaces(c, s, |i| i.receive.bytes), "Bytes received."),
-    many("container_network_receive_errors_total", Counter, NET, &["interface"], |c, _, s| interfaces(c, s, |i| i.receive.errors), "Packets received with errors."),
-    many("container_network_receive_packets_dropped_total", Counter, NET, &["interface"], |c, _, s| interfaces(c, s, |i| i.receive.dropped), "Packets received and dropped."),
-    many("container_network_receive_packets_total", Counter, NET, &["interface"], |c, _, s| interfaces(c, s, |i| i.receive.packets), "Packets received."),
-    many("container_network_tcp6_usage_total", Gauge, Group::Of(Kind::Tcp), &["tcp_state"], |c, _, s| tcp(c.network.tcp6.as_ref(), s), "TCP sockets over IPv6, by state."),
-    many("container_network_tcp_usage_total", Gauge, Group::Of(Kind::Tcp), &["tcp_state"], |c, _, s| tcp(c.network.tcp.as_ref(), s), "TCP sockets over IPv4, by state."),
-    many("container_network_transmit_bytes_total", Counter, NET, &["interface"], |c, _, s| interfaces(c, s, |i| i.transmit.bytes), "Bytes sent."),
-    many("container_network_transmit_errors_total", Counter, NET, &["interface"], |c, _, s| interfaces(c, s, |i| i.transmit.errors), "Packets that could not be sent for errors."),
-    many("container_network_transmit_packets_dropped_total", Counter, NET, &["interface"], |c, _, s| interfaces(c, s, |i| i.transmit.dropped), "Packets to be sent and dropped."),
-    many("container_network_transmit_packets_total", Counter, NET, &["interface"], |c, _, s| interfaces(c, s, |i| i.transmit.packets), "Packets sent."),
-    many("container_network_udp6_usage_total", Gauge, Group::Of(Kind::Udp), &["udp_state"], |c, _, s| udp(c.network.udp6.as_ref(), s), "UDP sockets over IPv6: their number, packets dropped, bytes queued."),
-    many("container_network_udp_usage_total", Gauge, Group::Of(Kind::Udp), &["udp_state"], |c, _, s| udp(c.network.udp.as_ref(), s), "UDP sockets over IPv4: their number, packets dropped, bytes queued."),
+    many("container_network_receive_bytes_total", Counter, NET, &["interface"], |c, s| interfaces(c, s, |i| i.receive.bytes), "Bytes received."),
+    many("container_network_receive_errors_total", Counter, NET, &["interface"], |c, s| interfaces(c, s, |i| i.receive.errors), "Packets received with errors."),
+    many("container_network_receive_packets_dropped_total", Counter, NET, &["interface"], |c, s| interfaces(c, s, |i| i.receive.dropped), "Packets received and dropped."),
+    many("container_network_receive_packets_total", Counter, NET, &["interface"], |c, s| interfaces(c, s, |i| i.receive.packets), "Packets received."),
+    many("container_network_tcp6_usage_total", Gauge, Group::Of(Kind::Tcp), &["tcp_state"], |c, s| tcp(c.network.tcp6, s), "TCP sockets over IPv6, by state."),
+    many("container_network_tcp_usage_total", Gauge, Group::Of(Kind::Tcp), &["tcp_state"], |c, s| tcp(c.network.tcp, s), "TCP sockets over IPv4, by state."),
+    many("container_network_transmit_bytes_total", Counter, NET, &["interface"], |c, s| interfaces(c, s, |i| i.transmit.bytes), "Bytes sent."),
+    many("container_network_transmit_errors_total", Counter, NET, &["interface"], |c, s| interfaces(c, s, |i| i.transmit.errors), "Packets that could not be sent for errors."),
+    many("container_network_transmit_packets_dropped_total", Counter, NET, &["interface"], |c, s| interfaces(c, s, |i| i.transmit.dropped), "Packets to be sent and dropped."),
+    many("container_network_transmit_packets_total", Counter, NET, &["interface"], |c, s| interfaces(c, s, |i| i.transmit.packets), "Packets sent."),
+    many("container_network_udp6_usage_total", Gauge, Group::Of(Kind::Udp), &["udp_state"], |c, s| udp(c.network.udp6, s), "UDP sockets over IPv6: their number, packets dropped, bytes queued."),
+    many("container_network_udp_usage_total", Gauge, Group::Of(Kind::Udp), &["udp_state"], |c, s| udp(c.network.udp, s), "UDP sockets over IPv4: their number, packets dropped, bytes queued."),
     one("container_oom_events_total", Counter, Group::Of(Kind::OomEvent), |c| c.stats.memory.events.oom_kill.map(Number::U), "Processes that the OOM killer ended, as the cgroup counts them."),
+    known("container_oom_killed", Gauge, &[], |m, s| s.one(Some(m.oom_killed)), "Whether the OOM killer was at work in the container's present or last life, as its runtime says."),
     one("container_pressure_cpu_stalled_seconds_total", Counter, PSI, |c| stalled(c.stats.cpu_pressure), "Time in which all tasks waited for the CPU, in seconds."),
     one("container_pressure_cpu_waiting_seconds_total", Counter, PSI, |c| waiting(c.stats.cpu_pressure), "Time in which some task waited for the CPU, in seconds."),
     one("container_pressure_io_stalled_seconds_total", Counter, PSI, |c| stalled(c.stats.io_pressure), "Time in which all tasks waited for block devices, in seconds."),
     one("container_pressure_io_waiting_seconds_total", Counter, PSI, |c| waiting(c.stats.io_pressure), "Time in which some task waited for block devices, in seconds."),
     one("container_pressure_memory_stalled_seconds_total", Counter, PSI, |c| stalled(c.stats.memory_pressure), "Time in which all tasks waited for memory, in seconds."),
     one("container_pressure_memory_waiting_seconds_total", Counter, PSI, |c| waiting(c.stats.memory_pressure), "Time in which some task waited for memory, in seconds."),
-    one("container_processes", Gauge, PROCESS, |c| c.processes.count.map(Number::U), "Processes."),
-    one("container_referenced_bytes", Gauge, Group::Of(Kind::ReferencedMemory), |c| c.processes.referenced_bytes.map(Number::U), "Memory that the kernel has marked as referenced, in bytes."),
+    one("container_processes", Gauge, PROCESS, |c| c.process_count.map(Number::U), "Processes."),
+    one("container_referenced_bytes", Gauge, Group::Of(Kind::ReferencedMemory), |c| c.processes.referenced.map(Number::U), "Memory that the kernel has marked as referenced, in bytes."),
+    known("container_restart_count", Gauge, &[], |m, s| s.one(Some(m.restart_count)), "Restarts by the restart policy."),
     one("container_sockets", Gauge, PROCESS, |c| c.processes.sockets.map(Number::U), "Open sockets."),
     one("container_spec_cpu_period", Gauge, Group::Always, |c| c.stats.limits.cpu_period_us.map(Number::U), "The period of the CPU quota, in microseconds."),
     one("container_spec_cpu_quota", Gauge, Group::Always, |c| c.stats.limits.cpu_quota_us.map(Number::U), "CPU time allowed in each period, in microseconds."),
@@ -256,6 +298,7 @@ pub const ALL: &[ContainerFamily] = &[
     one("container_spec_memory_reservation_limit_bytes", Gauge, Group::Always, |c| limit(c.stats.limits.reservation), "Memory spared from reclaim, in bytes; 0 is no limit."),
     one("container_spec_memory_swap_limit_bytes", Gauge, Group::Always, |c| limit(c.stats.limits.swap), "Swap allowed, with memory on cgroup v1, in bytes; 0 is no limit."),
     one("container_start_time_seconds", Gauge, Group::Always, |c| c.started().map(Number::F), "When the container was started, in seconds since 1970."),
+    known("container_state", Gauge, &["state"], state, "The container's state, as a label; always 1."),
     many("container_tasks_state", Gauge, Group::Load, &["state"], tasks, "Tasks, by state of their main thread."),
     one("container_threads", Gauge, PROCESS, |c| c.stats.pids.map(Number::U), "Threads."),
     one("container_threads_max", Gauge, PROCESS, |c| limit(c.stats.pids_max), "Threads allowed; 0 is no limit."),
@@ -303,15 +346,15 @@ fn stall(stall: Stall) -> Number {
     Number::F(stall.total_us as f64 / 1e6)
 }
 
-fn health(container: &Container) -> Number {
-    Number::I(match container.metadata.as_ref().and_then(|m| m.health) {
+fn health(metadata: Option<&Metadata>) -> Number {
+    Number::I(match metadata.and_then(|m| m.health) {
         Some(Health::Healthy) => 1,
         Some(Health::Starting | Health::Unhealthy) => 0,
         None => -1,
     })
 }
 
-fn cpu_usage(container: &Container, _: &Disks, out: &mut Samples<'_, '_>) {
+fn cpu_usage(container: &Container, out: &mut Samples<'_, '_>) {
     let cpu = &container.stats.cpu;
     if cpu.per_cpu_ns.is_empty() {
         out.with(&[("cpu", "total".into())], seconds(cpu.usage_ns.filter(|&ns| ns > 0)));
@@ -334,7 +377,7 @@ fn cpu_name(space: &mut [u8; 7], mut number: usize) -> &[u8] {
     &space[..3 + digits]
 }
 
-fn memory_failures(container: &Container, _: &Disks, out: &mut Samples<'_, '_>) {
+fn memory_failures(container: &Container, out: &mut Samples<'_, '_>) {
     let memory = &container.stats.memory;
     for (kind, own, all) in [
         ("pgfault", memory.own_pgfault, memory.pgfault),
@@ -345,7 +388,7 @@ fn memory_failures(container: &Container, _: &Disks, out: &mut Samples<'_, '_>) 
     }
 }
 
-fn numa_pages(container: &Container, _: &Disks, out: &mut Samples<'_, '_>) {
+fn numa_pages(container: &Container, out: &mut Samples<'_, '_>) {
     for node in &container.stats.memory.numa {
         let mut write = |scope: &str, pages: [u64; 3]| {
             // In order of the label's value.
@@ -360,23 +403,22 @@ fn numa_pages(container: &Container, _: &Disks, out: &mut Samples<'_, '_>) {
     }
 }
 
-fn hugetlb(container: &Container, out: &mut Samples<'_, '_>, value: fn(&hostfs::cgroup::HugePages) -> Option<u64>) {
+fn hugetlb(container: &Container, out: &mut Samples<'_, '_>, value: fn(&HugePages) -> Option<u64>) {
     for pages in &container.stats.hugetlb {
         out.with(&[("pagesize", (&pages.size).into())], value(pages));
     }
 }
 
-fn blkio(container: &Container, disks: &Disks, out: &mut Samples<'_, '_>) {
-    for device in &container.stats.io {
-        let Operations { read, write, sync, r#async, discard, total } = device.bytes;
-        let name = disks.name(device.major, device.minor, container.is_root());
+fn blkio(container: &Container, out: &mut Samples<'_, '_>) {
+    for BlockDevice { name, stats, .. } in &container.devices {
+        let Operations { read, write, sync, r#async, discard, total } = stats.bytes;
         for (operation, value) in
             [("Async", r#async), ("Discard", discard), ("Read", read), ("Sync", sync), ("Total", total), ("Write", write)]
         {
             let labels = [
                 ("device", name.into()),
-                ("major", device.major.into()),
-                ("minor", device.minor.into()),
+                ("major", stats.major.into()),
+                ("minor", stats.minor.into()),
                 ("operation", operation.into()),
             ];
             out.with(&labels, value);
@@ -384,16 +426,98 @@ fn blkio(container: &Container, disks: &Disks, out: &mut Samples<'_, '_>) {
     }
 }
 
-/// By block device, from the cgroup, and for the machine from its disks where the cgroup tells nothing.
-fn io(container: &Container, disks: &Disks, out: &mut Samples<'_, '_>, value: fn(&Device) -> Option<Number>) {
-    for device in container.devices() {
-        out.with(&[("device", disks.name(device.major, device.minor, container.is_root()).into())], value(device));
+fn io(container: &Container, out: &mut Samples<'_, '_>, value: fn(&BlockDevice) -> Option<Number>) {
+    for device in &container.devices {
+        out.with(&[("device", (&device.name).into())], value(device));
     }
 }
 
-fn cost(container: &Container, disks: &Disks, out: &mut Samples<'_, '_>, which: usize) {
-    for device in &container.stats.io {
-        let name = disks.name(device.major, device.minor, container.is_root());
-        out.with(&[("device", name.into())], device.cost_us[which].map(|us| us as f64 / 1e6));
+fn cost(container: &Container, out: &mut Samples<'_, '_>, which: usize) {
+    for device in &container.devices {
+        out.with(&[("device", (&device.name).into())], device.stats.cost_us[which].map(|us| us as f64 / 1e6));
     }
+}
+
+fn millis(ms: u64) -> Number {
+    Number::F(ms as f64 / 1e3)
+}
+
+/// What the cgroup counts comes first; the machine's counters stand in for the machine alone, which has them all.
+impl BlockDevice {
+    fn count(&self, of_group: Option<u64>, of_disk: fn(&Counters) -> u64) -> Option<Number> {
+        of_group.or(self.disk.as_ref().map(of_disk)).map(Number::U)
+    }
+
+    fn time(&self, of_group: Option<u64>, of_disk_ms: fn(&Counters) -> u64) -> Option<Number> {
+        seconds(of_group).or(self.disk.as_ref().map(|disk| millis(of_disk_ms(disk))))
+    }
+
+    fn sectors(&self, of_disk: fn(&Counters) -> u64) -> Option<Number> {
+        self.disk.as_ref().map(|disk| Number::U(of_disk(disk)))
+    }
+}
+
+fn filesystems(container: &Container, out: &mut Samples<'_, '_>, value: fn(&Space) -> Option<u64>) {
+    for space in &container.filesystems {
+        out.with(&[("device", (&space.device).into())], value(space));
+    }
+}
+
+fn interfaces(container: &Container, out: &mut Samples<'_, '_>, value: fn(&Interface) -> u64) {
+    for (name, interface) in container.network.interfaces() {
+        out.with(&[("interface", name.into())], Some(value(interface)));
+    }
+}
+
+fn tcp(states: Option<Tcp>, out: &mut Samples<'_, '_>) {
+    for (state, number) in TCP_STATES.into_iter().zip(states.into_iter().flatten()) {
+        out.with(&[("tcp_state", state.into())], Some(number));
+    }
+}
+
+fn udp(sockets: Option<Udp>, out: &mut Samples<'_, '_>) {
+    let Some(Udp { listen, dropped, rx_queued, tx_queued }) = sockets else { return };
+    for (state, number) in [("dropped", dropped), ("listen", listen), ("rxqueued", rx_queued), ("txqueued", tx_queued)] {
+        out.with(&[("udp_state", state.into())], Some(number));
+    }
+}
+
+fn advanced_tcp(container: &Container, out: &mut Samples<'_, '_>) {
+    for (name, value) in container.network.advanced() {
+        out.with(&[("tcp_state", name.into())], Some(value));
+    }
+}
+
+fn tasks(container: &Container, out: &mut Samples<'_, '_>) {
+    let Some(states) = container.processes.states else { return };
+    for (state, number) in [
+        ("iowaiting", states.iowaiting),
+        ("running", states.running),
+        ("sleeping", states.sleeping),
+        ("stopped", states.stopped),
+        ("uninterruptible", states.uninterruptible),
+    ] {
+        out.with(&[("state", state.into())], Some(number));
+    }
+}
+
+fn ulimits(container: &Container, out: &mut Samples<'_, '_>) {
+    let value = container.processes.open_files_limit.map(|limit| match limit {
+        Limit::At(most) => Number::U(most),
+        Limit::Unlimited => Number::I(-1),
+    });
+    out.with(&[("ulimit", "max_open_files".into())], value);
+}
+
+fn state(metadata: &Metadata, out: &mut Samples<'_, '_>) {
+    let state = match metadata.state {
+        State::Created => "created",
+        State::Running => "running",
+        State::Paused => "paused",
+        State::Restarting => "restarting",
+        State::Removing => "removing",
+        State::Exited => "exited",
+        State::Dead => "dead",
+    };
+    out.with(&[("state", state.into())], Some(1u64));
 }

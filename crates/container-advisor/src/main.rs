@@ -1,3 +1,7 @@
 //! The container-advisor program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exporter::app::main(&container_advisor::PRODUCT)
+}

@@ -123,7 +123,7 @@ pub struct Connection {
 #[derive(Debug, Default)]
 pub struct Directory {
     inner: Mutex<Inner>,
-    /// Wakes the watchers: a scrape has seen a container that is not here, or wants the list looked at again.
+    /// Wakes the watchers: a scrape took place.
     wanted: tokio::sync::Notify,
 }
 
@@ -133,6 +133,7 @@ struct Inner {
     connections: BTreeMap<Runtime, Connection>,
     /// Ids that a scrape saw in the cgroup tree and that are not here.
     unknown: Vec<String>,
+    scrapes: u64,
     generation: u64,
 }
 
@@ -201,6 +202,7 @@ impl Directory {
         let mut inner = self.lock();
         inner.unknown.clear();
         inner.unknown.extend(unknown);
+        inner.scrapes += 1;
         drop(inner);
         self.wanted.notify_waiters();
     }
@@ -210,8 +212,48 @@ impl Directory {
         self.lock().unknown.clone()
     }
 
-    /// Returns after the next scrape.
-    pub async fn next_scrape(&self) {
-        self.wanted.notified().await;
+    /// Returns once there was a scrape after the one that `seen` counts, which starts at 0 and is brought up to date: a scrape that
+    /// took place while the watcher was busy counts too.
+    pub async fn next_scrape(&self, seen: &mut u64) {
+        loop {
+            let mut woken = std::pin::pin!(self.wanted.notified());
+            // From here on a wake is not lost.
+            woken.as_mut().enable();
+            let scrapes = self.lock().scrapes;
+            if scrapes != *seen {
+                *seen = scrapes;
+                return;
+            }
+            woken.await;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A running container about which nothing is special.
+    pub(crate) fn metadata(id: &str, name: &str) -> Metadata {
+        Metadata {
+            id: id.into(),
+            runtime: Runtime::Docker,
+            name: name.into(),
+            image: String::new(),
+            labels: Vec::new(),
+            env: Vec::new(),
+            created: None,
+            started: None,
+            finished: None,
+            state: State::Running,
+            health: None,
+            restart_count: 0,
+            exit_code: 0,
+            oom_killed: false,
+            pid: 0,
+            network: Network::Own,
+            writable_layer: None,
+            storage_driver: String::new(),
+        }
     }
 }

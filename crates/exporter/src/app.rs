@@ -214,8 +214,12 @@ pub fn main(product: &Product) -> ExitCode {
 }
 
 fn usage(product: &Product, error: &FlagError) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{}: error: {error}, try --help", product.name);
-    ExitCode::FAILURE
+    let dashes = product.style.dashes();
+    let _ = writeln!(std::io::stderr(), "{}: error: {error}, try {dashes}help", product.name);
+    match product.style {
+        Style::Kingpin => ExitCode::FAILURE,
+        Style::Go => ExitCode::from(2),
+    }
 }
 
 fn run(product: &Product, flags: &Flags, site: Site, tasks: Vec<Task>) -> ExitCode {
@@ -290,7 +294,7 @@ async fn wait_for_stop() {
 fn listeners(flags: &Flags) -> Result<Vec<tokio::net::TcpListener>, (String, std::io::Error)> {
     let mut sockets = Vec::new();
     if flags.switch("web.systemd-socket") {
-        let failed = |why| ("--web.systemd-socket".to_owned(), std::io::Error::other(why));
+        let failed = |why| (flags.spelled("web.systemd-socket"), std::io::Error::other(why));
         sockets = hostfs::sys::inherited_listeners();
         if sockets.is_empty() {
             return Err(failed("no socket was handed over: start it from a systemd socket unit"));

@@ -62,9 +62,10 @@ impl Filter {
             return Ok(Filter { include: None, exclude: flags.pattern(exclude)? });
         }
         if flags.is_given(exclude) && !flags.text(exclude).is_empty() {
-            return Err(
-                flags.error(include, format!("cannot be combined with --{exclude}: give one of them"))
-            );
+            return Err(flags.error(
+                include,
+                format!("cannot be combined with {}: give one of them", flags.spelled(exclude)),
+            ));
         }
         Ok(Filter { include: flags.pattern(include)?, exclude: None })
     }

@@ -1,7 +1,10 @@
-//! The command line, with the habits that the originals taught their users.
+//! The command line, with the habits that the originals taught their users ([`Style`]).
 //!
-//! `--flag=value` and `--flag value`, where a value that begins with a dash needs the first form; a switch is `--x` or `--no-x` and takes no
-//! value; a flag given twice is an error, but for lists; `@file` stands for the lines of a file, each one argument, but for comments (`#`). Flags are constants beside what they steer, so that the help, the README's table
+//! Kingpin's: `--flag=value` and `--flag value`, where a value that begins with a dash needs the first form; a switch is `--x` or `--no-x` and takes no
+//! value; a flag given twice is an error, but for lists; `@file` stands for the lines of a file, each one argument, but for comments (`#`).
+//! Those of Go's package `flag` are in [`go`], which puts them into the first form.
+//!
+//! Flags are constants beside what they steer, so that the help, the README's table
 //! and the tests come from one list. Parsing is clap's; what clap cannot know (the other side of a switch, old names) is here.
 
 use std::collections::HashMap;
@@ -11,6 +14,8 @@ use clap::builder::{ArgAction, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::filter::Pattern;
+
+mod go;
 
 /// A flag: its name without the dashes, its default, and its line in `--help`.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +32,19 @@ pub struct Flag {
     pub env: Option<&'static str>,
     /// For an old spelling: the flag that took its place. The value goes there, with a warning.
     pub replaced_by: Option<&'static str>,
+    /// Whether it does anything.
+    pub effect: Effect,
+}
+
+/// What a flag is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It steers something.
+    Some,
+    /// Nothing: it is taken for the sake of old command lines. A warning says so.
+    None,
+    /// Nothing, and nobody needs to hear of it.
+    Silent,
 }
 
 /// What a flag takes.
@@ -46,7 +64,7 @@ pub enum Takes {
 
 impl Flag {
     const fn with(name: &'static str, takes: Takes, help: &'static str) -> Self {
-        Flag { name, help, takes, hidden: false, env: None, replaced_by: None }
+        Flag { name, help, takes, hidden: false, env: None, replaced_by: None, effect: Effect::Some }
     }
 
     /// A flag with a value.
@@ -85,6 +103,22 @@ impl Flag {
         flag.replaced_by = Some(new);
         flag.hidden = true;
         flag
+    }
+
+    /// A flag of the original that does nothing here: it is taken, left out of `--help`, and warned of when it is given. Without a value
+    /// it is a switch.
+    pub const fn ignored(name: &'static str, takes_value: bool) -> Self {
+        let takes = if takes_value { Takes::Text("") } else { Takes::Switch(false) };
+        let mut flag = Flag::with(name, takes, "").hidden();
+        flag.effect = Effect::None;
+        flag
+    }
+
+    /// The same [`ignored`](Self::ignored) flag without the warning, for one that is given out of habit.
+    #[must_use]
+    pub const fn quiet(mut self) -> Self {
+        self.effect = Effect::Silent;
+        self
     }
 
     /// The same flag, left out of `--help`.
@@ -132,6 +166,7 @@ enum Value {
 #[derive(Debug, Clone)]
 pub struct Flags {
     values: HashMap<&'static str, (Value, bool)>,
+    style: Style,
     warnings: Vec<String>,
     /// The command, if the first argument was one.
     pub command: Option<&'static str>,
@@ -155,6 +190,16 @@ pub enum Style {
     Go,
 }
 
+impl Style {
+    /// What a flag's name begins with in messages.
+    pub fn dashes(self) -> &'static str {
+        match self {
+            Style::Kingpin => "--",
+            Style::Go => "-",
+        }
+    }
+}
+
 /// What a program says of itself on the command line.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
@@ -176,25 +221,40 @@ impl Flags {
     /// # Errors
     /// The first thing that is wrong, in one line.
     pub fn parse(program: &Program, flags: &[Flag], args: &[String]) -> Result<Asked, FlagError> {
-        let mut args = expand(args, 10)?;
+        let mut args = match program.style {
+            Style::Kingpin => expand(args, 10)?,
+            Style::Go => args.to_vec(),
+        };
         let command_given =
             program.commands.iter().map(|c| c.0).find(|name| args.first().is_some_and(|arg| arg == name));
         if command_given.is_some() {
             args.remove(0);
         }
+        if program.style == Style::Go {
+            args = go::normal(flags, &args)?;
+        }
         let matches = match command(program, flags).try_get_matches_from(&args) {
             Ok(matches) => matches,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-                return Ok(Asked::Print(error.render().to_string()));
+                let help = error.render().to_string();
+                return Ok(Asked::Print(if program.style == Style::Go { go::help(&help) } else { help }));
             }
             Err(error) if error.kind() == ErrorKind::DisplayVersion => {
                 return Ok(Asked::Print(format!("{}\n", program.version)));
             }
             Err(error) => return Err(FlagError(explain(&error))),
         };
-        let mut parsed = Flags { values: HashMap::new(), warnings: Vec::new(), command: command_given };
+        let mut parsed = Flags {
+            values: HashMap::new(),
+            style: program.style,
+            warnings: Vec::new(),
+            command: command_given,
+        };
         for flag in flags {
             let value = parsed.value_of(flag, &matches)?;
+            if value.1 && flag.effect == Effect::None {
+                parsed.warnings.push(format!("{} has no effect here", parsed.spelled(flag.name)));
+            }
             parsed.values.insert(flag.name, value);
         }
         parsed.follow_renames(flags)?;
@@ -225,12 +285,17 @@ impl Flags {
                 Some(value) => (*value).to_owned(),
                 None => {
                     let why = format!("must be one of {}", values.join(", "));
-                    return Err(FlagError(format!("--{}={text}: {why}", flag.name)));
+                    return Err(FlagError(format!("{}={text}: {why}", self.spelled(flag.name))));
                 }
             },
             (Some(text), Takes::Number(_)) => match number(&text) {
                 Some(number) => number.to_string(),
-                None => return Err(FlagError(format!("--{}={text}: must be a whole number", flag.name))),
+                None => {
+                    return Err(FlagError(format!(
+                        "{}={text}: must be a whole number",
+                        self.spelled(flag.name)
+                    )));
+                }
             },
             (Some(text), _) => text,
             (None, Takes::Text(default)) => default.to_owned(),
@@ -247,13 +312,13 @@ impl Flags {
             if !self.is_given(flag.name) {
                 continue;
             }
+            let (old, now) = (self.spelled(flag.name), self.spelled(new));
             if self.is_given(new) {
                 return Err(FlagError(format!(
-                    "--{}: cannot be combined with --{new}, its new name: give the latter alone",
-                    flag.name
+                    "{old}: cannot be combined with {now}, its new name: give the latter alone"
                 )));
             }
-            self.warnings.push(format!("--{} is DEPRECATED and will be removed, use --{new}", flag.name));
+            self.warnings.push(format!("{old} is DEPRECATED and will be removed, use {now}"));
             let value = self.values[flag.name].clone();
             self.values.insert(new, value);
         }
@@ -358,10 +423,15 @@ impl Flags {
     /// An error of this flag's value.
     pub fn error(&self, name: &str, why: impl fmt::Display) -> FlagError {
         match &self.value(name).0 {
-            Value::Text(text) => FlagError(format!("--{name}={text}: {why}")),
-            Value::List(list) => FlagError(format!("--{name}={}: {why}", list.join(","))),
-            Value::Switch(_) => FlagError(format!("--{name}: {why}")),
+            Value::Text(text) => FlagError(format!("{}={text}: {why}", self.spelled(name))),
+            Value::List(list) => FlagError(format!("{}={}: {why}", self.spelled(name), list.join(","))),
+            Value::Switch(_) => FlagError(format!("{}: {why}", self.spelled(name))),
         }
+    }
+
+    /// A flag's name as users of this program write it.
+    pub fn spelled(&self, name: &str) -> String {
+        format!("{}{name}", self.style.dashes())
     }
 
     /// What should be logged about the command line.
@@ -429,18 +499,17 @@ fn command(program: &Program, flags: &[Flag]) -> clap::Command {
         .no_binary_name(true)
         .disable_version_flag(true)
         .disable_help_flag(true)
-        .override_usage(format!("{} [<flags>]", program.name))
-        .arg(
-            clap::Arg::new("help")
-                .short('h')
-                .long("help")
-                .visible_aliases(["help-long"])
-                .action(ArgAction::Help)
-                .help("Show all flags."),
-        )
+        .override_usage(format!("{} [<flags>]", program.name));
+    let help = clap::Arg::new("help").long("help").action(ArgAction::Help).help("Show all flags.");
+    command = command
+        .arg(match program.style {
+            Style::Kingpin => help.short('h').visible_aliases(["help-long"]),
+            Style::Go => help,
+        })
         .arg(clap::Arg::new("version").long("version").action(ArgAction::Version).help("Show the version."));
     for flag in flags {
-        let arg = clap::Arg::new(flag.name).long(flag.name).hide(flag.hidden).help(help_of(flag));
+        let arg =
+            clap::Arg::new(flag.name).long(flag.name).hide(flag.hidden).help(help_of(flag, program.style));
         if matches!(flag.takes, Takes::Switch(_)) {
             let no: &'static str = Box::leak(format!("no-{}", flag.name).into_boxed_str());
             command = command
@@ -470,9 +539,12 @@ fn value_name(flag: &Flag) -> &'static str {
     }
 }
 
-fn help_of(flag: &Flag) -> StyledStr {
+fn help_of(flag: &Flag, style: Style) -> StyledStr {
     let mut text = flag.help.to_owned();
     match flag.takes {
+        Takes::Switch(true) if style == Style::Go => {
+            text.push_str(&format!(" (on; -{}=false turns it off)", flag.name));
+        }
         Takes::Switch(true) => text.push_str(" (on; --no-… turns it off)"),
         Takes::Switch(false) => {}
         Takes::Text("") | Takes::List([]) => {}

@@ -74,8 +74,23 @@ impl Dir {
     /// # Errors
     /// Any other error of the open or the read, or [`Cause::TooLong`].
     pub fn table<'b>(&self, name: impl AsRef<OsStr>, buf: &'b mut Buf) -> Result<Option<&'b [u8]>> {
+        self.records(name, 0, crate::file::CAP, buf)
+    }
+
+    /// As [`table`](Self::table), up to `cap` bytes, for a file whose records have at most `record` bytes (0: not known),
+    /// see [`File::with_records_of`](crate::File::with_records_of).
+    ///
+    /// # Errors
+    /// Any other error of the open or the read, or [`Cause::TooLong`].
+    pub fn records<'b>(
+        &self,
+        name: impl AsRef<OsStr>,
+        record: usize,
+        cap: usize,
+        buf: &'b mut Buf,
+    ) -> Result<Option<&'b [u8]>> {
         let name = Path::new(name.as_ref());
-        match open_at(&self.fd, name).map_err(Cause::Os).and_then(|fd| buf.fill(&fd, crate::file::CAP, 0)) {
+        match open_at(&self.fd, name).map_err(Cause::Os).and_then(|fd| buf.fill(&fd, cap, record)) {
             Ok(()) => Ok(Some(buf.bytes())),
             Err(Cause::Os(errno)) if crate::error::is_unavailable(errno) => Ok(None),
             Err(cause) => Err(self.error(name, cause)),
@@ -165,6 +180,22 @@ impl Dir {
         match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
             Ok(target) => Ok(Some(OsStr::from_bytes(target.as_bytes()).into())),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::INVAL) => Ok(None),
+            Err(errno) => Err(self.error(name, Cause::Os(errno))),
+        }
+    }
+
+    /// As [`link`](Self::link), into a buffer that is kept; whether there is such a link. Of a very long target only the start is there.
+    ///
+    /// # Errors
+    /// Any other error.
+    pub fn link_into(&self, name: impl AsRef<OsStr>, target: &mut Vec<u8>) -> Result<bool> {
+        const MOST: usize = 4096;
+        let name = Path::new(name.as_ref());
+        target.clear();
+        target.reserve(MOST);
+        match rustix::fs::readlinkat_raw(&self.fd, name, rustix::buffer::spare_capacity(target)) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::INVAL | Errno::SRCH) => Ok(false),
             Err(errno) => Err(self.error(name, Cause::Os(errno))),
         }
     }
@@ -301,6 +332,11 @@ mod tests {
         assert!(dir.dir("b").unwrap().is_none(), "a file is no directory");
         assert_eq!(dir.link("link").unwrap().unwrap(), Path::new("sub"));
         assert_eq!(dir.link("b").unwrap(), None);
+        let mut target = b"old".to_vec();
+        assert!(dir.link_into("link", &mut target).unwrap() && target == b"sub");
+        assert!(!dir.link_into("b", &mut target).unwrap() && target.is_empty());
+        assert_eq!(dir.records("b", 512, 2, &mut buf).unwrap(), Some(&b"b\n"[..]));
+        assert_eq!(dir.records("b", 512, 1, &mut buf).unwrap_err().cause, Cause::TooLong(1));
         let stamp = dir.read_regular("b", 2, &mut buf).unwrap();
         assert_eq!((buf.bytes(), stamp), (&b"b\n"[..], dir.stamp("b").unwrap()));
         assert_eq!(dir.read_regular("b", 1, &mut buf).unwrap_err().cause, Cause::TooLong(1));

@@ -300,6 +300,11 @@ impl Stamp {
         rustix::fs::FileType::from_raw_mode(self.mode) == rustix::fs::FileType::RegularFile
     }
 
+    /// The number of its inode, which tells it from others of its filesystem.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
         self.size

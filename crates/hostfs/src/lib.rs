@@ -18,6 +18,7 @@ mod glob;
 pub mod mounts;
 pub mod netlink;
 pub mod scan;
+pub mod statfs;
 pub mod sys;
 
 pub use arena::{Arena, Span};

@@ -101,6 +101,61 @@ fn line(line: &[u8]) -> Option<Mount<'_>> {
     Some(Mount { id, parent, major, minor, root, point, options, fstype, source, super_options })
 }
 
+/// The directory that stands for `/`: where the mount points are, as seen from here.
+#[derive(Debug)]
+pub struct RootFs {
+    /// Without slashes at its end.
+    path: Vec<u8>,
+}
+
+impl RootFs {
+    /// Takes the root's path; whether it exists shows later.
+    pub fn new(root: &Root) -> Self {
+        let mut path = root.path().as_os_str().as_encoded_bytes().to_vec();
+        while path.ends_with(b"/") {
+            path.pop();
+        }
+        RootFs { path }
+    }
+
+    /// The mount point without the root, if it is there or below; this is how it is told.
+    pub fn below<'a>(&self, point: &'a [u8]) -> &'a [u8] {
+        match point.strip_prefix(&self.path[..]) {
+            Some(b"") => b"/",
+            Some(rest @ [b'/', ..]) => rest,
+            _ => point,
+        }
+    }
+
+    /// The path of a mount point without the root, with a NUL at its end.
+    pub fn path(&self, below: &[u8], texts: &mut Arena) -> Span {
+        texts.push_all(self.path.iter().chain(below).chain(b"\0").copied())
+    }
+}
+
+/// Whether a server or a daemon has to answer for the filesystem, by its type or by the form of its source.
+pub fn is_remote(fstype: &[u8], source: &[u8]) -> bool {
+    const TYPES: [&[u8]; 14] = [
+        b"fuse",
+        b"nfs",
+        b"cifs",
+        b"smb",
+        b"9p",
+        b"ceph",
+        b"afs",
+        b"autofs",
+        b"lustre",
+        b"gpfs",
+        b"beegfs",
+        b"virtiofs",
+        b"coda",
+        b"orangefs",
+    ];
+    TYPES.iter().any(|prefix| fstype.starts_with(prefix) && fstype != b"fusectl")
+        || source.starts_with(b"//")
+        || source.windows(2).any(|pair| pair == b":/")
+}
+
 /// The bytes of a name, escapes taken back; a backslash before anything but three octal digits stands for itself.
 pub fn unescape(name: &[u8]) -> Unescape<'_> {
     Unescape { rest: name }

@@ -12,10 +12,10 @@ use std::time::Instant;
 
 use exporter::text::LabelValue;
 use exporter::{Collector, Entry, Error, Kind, Text};
+use hostfs::mounts::{self, RootFs, is_remote};
 use hostfs::sys::disk::{Btrfs as Mounted, BtrfsErrors};
-use hostfs::{Arena, Buf, Dir, Errno, Gone, Names, Span, mounts, scan};
+use hostfs::{Arena, Buf, Dir, Errno, Gone, Names, Span, scan};
 
-use super::filesystem::{RootFs, is_remote};
 use crate::paths;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -27,7 +27,7 @@ pub(crate) const ENTRY: Entry = Entry {
         Ok(Box::new(Btrfs {
             class: paths::sys(flags).join("fs/btrfs"),
             mount_table: mounts::Table::new(&paths::proc(flags)),
-            rootfs: RootFs::new(flags),
+            rootfs: RootFs::new(&paths::rootfs(flags)),
             names: Names::new(),
             entries: Names::new(),
             texts: Arena::new(),
@@ -620,7 +620,7 @@ node_btrfs_device_size_bytes{{device="sdb",{id}}} 8192
         let flags = exporter::Flags::for_test(paths::FLAGS, &["--path.rootfs=/host"]);
         let mut points = Points::default();
         for _ in 0..2 {
-            points.find(table, &RootFs::new(&flags));
+            points.find(table, &RootFs::new(&paths::rootfs(&flags)));
             let list: Vec<_> =
                 points.list.iter().map(|&(device, path)| (device, &points.texts[path])).collect();
             assert_eq!(list, [((0, 30), &b"/host/\0"[..]), ((0, 31), &b"/host/network x\0"[..])]);

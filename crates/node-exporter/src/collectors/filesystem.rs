@@ -1,6 +1,6 @@
 //! Mounted filesystems: the mount table of process 1 (proc_pid_mountinfo(5)), and statfs(2) of each mount point.
 //!
-//! The sizes come from calls that may never return, so they are made by [`helpers`], and the scrape ends without those that are late:
+//! The sizes come from calls that may never return, so they are made by [`statfs`], and the scrape ends without those that are late:
 //! such a mount has `device_error="mountpoint timeout"` at once, and its sizes in the first scrape after its call came back.
 //!
 //! The table is parsed, filtered and put in order only when it differs from the last scrape's; names are the kernel's bytes, and two
@@ -13,13 +13,12 @@ use std::time::{Duration, Instant};
 use exporter::filter::{Filter, Memo};
 use exporter::text::{Label, LabelValue};
 use exporter::{Collector, Entry, Error, Flag, FlagError, Flags, Kind, Text};
+use hostfs::mounts::{self, RootFs, is_remote};
+use hostfs::statfs::{self, Helpers, Outcome, Statfs, Table, Target};
 use hostfs::sys::disk::{self, Space};
-use hostfs::{Arena, Buf, Span, mounts, sys};
+use hostfs::{Arena, Buf, Span, sys};
 
 use crate::paths;
-use helpers::{Helpers, Outcome, Statfs, Table, Target};
-
-mod helpers;
 
 const POINTS_EXCLUDE: &str = "collector.filesystem.mount-points-exclude";
 const POINTS_INCLUDE: &str = "collector.filesystem.mount-points-include";
@@ -121,13 +120,13 @@ impl Filesystem {
         let workers = usize::try_from(flags.number(STAT_WORKERS)).unwrap_or(usize::MAX);
         Ok(Filesystem {
             table: mounts::Table::new(&paths::proc(flags)),
-            rootfs: RootFs::new(flags),
+            rootfs: RootFs::new(&paths::rootfs(flags)),
             points: Filter::either(flags, POINTS_INCLUDE, POINTS_EXCLUDE)?,
             types: Filter::either(flags, TYPES_INCLUDE, TYPES_EXCLUDE)?,
             point_passes: Memo::default(),
             type_passes: Memo::default(),
             helpers: Helpers::new(
-                workers.clamp(helpers::MOST, 1024),
+                workers.clamp(statfs::MOST, 1024),
                 flags.duration(MOUNT_TIMEOUT)?.min(LONGEST),
                 statfs,
             ),
@@ -327,59 +326,6 @@ fn error(outcome: &Outcome) -> &'static str {
         Outcome::Failed(errno) => sys::describe(errno),
         Outcome::Open | Outcome::Asked | Outcome::Late => "mountpoint timeout",
     }
-}
-
-/// `--path.rootfs`: where the mount points are, as seen from here.
-pub(super) struct RootFs {
-    /// Without slashes at its end.
-    path: Vec<u8>,
-}
-
-impl RootFs {
-    pub(super) fn new(flags: &Flags) -> Self {
-        let mut path = paths::rootfs(flags).path().as_os_str().as_encoded_bytes().to_vec();
-        while path.ends_with(b"/") {
-            path.pop();
-        }
-        RootFs { path }
-    }
-
-    /// The mount point without the root, if it is there or below; this is how it is told.
-    pub(super) fn below<'a>(&self, point: &'a [u8]) -> &'a [u8] {
-        match point.strip_prefix(&self.path[..]) {
-            Some(b"") => b"/",
-            Some(rest @ [b'/', ..]) => rest,
-            _ => point,
-        }
-    }
-
-    /// The path of a mount point without the root, with a NUL at its end.
-    pub(super) fn path(&self, below: &[u8], texts: &mut Arena) -> Span {
-        texts.push_all(self.path.iter().chain(below).chain(b"\0").copied())
-    }
-}
-
-/// Whether a server or a daemon has to answer for the filesystem, by its type or by the form of its source.
-pub(super) fn is_remote(fstype: &[u8], source: &[u8]) -> bool {
-    const TYPES: [&[u8]; 14] = [
-        b"fuse",
-        b"nfs",
-        b"cifs",
-        b"smb",
-        b"9p",
-        b"ceph",
-        b"afs",
-        b"autofs",
-        b"lustre",
-        b"gpfs",
-        b"beegfs",
-        b"virtiofs",
-        b"coda",
-        b"orangefs",
-    ];
-    TYPES.iter().any(|prefix| fstype.starts_with(prefix) && fstype != b"fusectl")
-        || source.starts_with(b"//")
-        || source.windows(2).any(|pair| pair == b":/")
 }
 
 /// Keeps a text as it will look in the label.

@@ -5,18 +5,20 @@
 //! does not come back within the mount timeout, or before the caller has to answer, is given up: its mount is [`Outcome::Late`]
 //! in this round, and in every later one until the call returns. The thread stays in it; nothing can end such a call.
 //!
-//! So a hung mount holds one thread, and threads are bounded: at most [`MOST`] (or what a flag says) exist, at most two wait on one
+//! So a hung mount holds one thread, and threads are bounded: at most [`MOST`] (or what the caller says) exist, at most two wait on one
 //! device, and the last free one is kept for mounts that no network or daemon is behind. A mount that none is left for is late too.
 
 use std::ffi::CStr;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hostfs::{Arena, Errno, Span, sys::disk::Space};
+use crate::sys::disk::Space;
+use crate::{Arena, Errno, Span};
 
-/// How many helper threads there may be, unless the flag asks for more.
-pub(super) const MOST: usize = 16;
+/// How many helper threads there may be, unless the caller asks for more.
+pub const MOST: usize = 16;
 
 /// How many calls may wait on one device (major:minor). Its other mounts would wait too, nearly always; the second call is for the one
 /// that hangs because of a directory above it.
@@ -30,7 +32,7 @@ const STACK: usize = 64 << 10;
 
 /// The mounts that a round asks. Kept from scrape to scrape while the mount table stays the same.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub struct Table {
     /// All texts of the entries.
     pub texts: Arena,
     /// The mounts.
@@ -41,7 +43,7 @@ pub(super) struct Table {
 
 /// A mount, as far as asking it goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target {
+pub struct Target {
     /// The path to ask, with a NUL at its end.
     pub path: Span,
     /// The mount's number, which with the path and the source tells it from others.
@@ -56,7 +58,7 @@ pub(super) struct Target {
 
 /// What became of a mount in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// Nobody has asked yet.
     Open,
     /// A helper is asking.
@@ -70,10 +72,11 @@ pub(super) enum Outcome {
 }
 
 /// statfs(2), or what a test puts in its place.
-pub(super) type Statfs = Box<dyn Fn(&CStr) -> Result<Space, Errno> + Send + Sync>;
+pub type Statfs = Box<dyn Fn(&CStr) -> Result<Space, Errno> + Send + Sync>;
 
 /// The helper threads. They are started when first needed, and sleep between rounds.
-pub(super) struct Helpers {
+#[derive(Debug)]
+pub struct Helpers {
     shared: Arc<Shared>,
     timeout: Duration,
 }
@@ -110,7 +113,8 @@ struct Call {
 }
 
 impl Helpers {
-    pub(super) fn new(most: usize, timeout: Duration, statfs: Statfs) -> Self {
+    /// At most `most` threads, each of which waits for up to `timeout` until its call is given up; no thread is started yet.
+    pub fn new(most: usize, timeout: Duration, statfs: Statfs) -> Self {
         let state = State {
             table: None,
             outcomes: Vec::new(),
@@ -129,12 +133,7 @@ impl Helpers {
     ///
     /// # Errors
     /// There is no helper, and no thread to be had for one.
-    pub(super) fn ask(
-        &self,
-        table: &Arc<Table>,
-        limit: Instant,
-        outcomes: &mut Vec<Outcome>,
-    ) -> io::Result<()> {
+    pub fn ask(&self, table: &Arc<Table>, limit: Instant, outcomes: &mut Vec<Outcome>) -> io::Result<()> {
         let shared = &*self.shared;
         let mut state = shared.lock();
         state.begin(table, std::mem::take(outcomes));
@@ -194,6 +193,12 @@ impl Drop for Helpers {
     fn drop(&mut self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_all();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
