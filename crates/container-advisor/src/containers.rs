@@ -633,7 +633,7 @@ impl Readers {
             _ => container.id.is_none() && !container.is_root(),
         };
         if !is_wanted || shares || !self.own_network(container, wants, host_network) {
-            container.network.clear();
+            container.network = network::Stats::default();
         }
     }
 

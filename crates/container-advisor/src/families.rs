@@ -3,7 +3,7 @@
 //! Names, types and labels are the original's; what a family's values are made of is in [`hostfs::cgroup`]. A value that the kernel
 //! does not give is left out, where the original often writes 0.
 
-use exporter::text::{Kind as Type, Label, LabelValue, Number, Part};
+use exporter::text::{Kind as Type, Label, Number, Part};
 use exporter::Text;
 use exporter::text::Family;
 use hostfs::cgroup::{HugePages, Operations, Pressure, Stall};
@@ -144,14 +144,13 @@ impl Samples<'_, '_> {
         };
         let until = |name: &str| own.partition_point(|label| label.0 < name);
         let (first, second) = (until("id"), until("name"));
-        let label = |&(name, value): &Label<'_>| Part::Label(name, value);
         let Labels { before, identity, name } = self.labels;
         add(Part::Rendered(before));
-        own[..first].iter().for_each(|l| add(label(l)));
+        own[..first].iter().for_each(|l| add(Part::Label(l.0, l.1)));
         add(Part::Rendered(identity));
-        own[first..second].iter().for_each(|l| add(label(l)));
+        own[first..second].iter().for_each(|l| add(Part::Label(l.0, l.1)));
         add(Part::Rendered(name));
-        own[second..].iter().for_each(|l| add(label(l)));
+        own[second..].iter().for_each(|l| add(Part::Label(l.0, l.1)));
         self.family.parts(&parts, value);
     }
 }

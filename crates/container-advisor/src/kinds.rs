@@ -1,7 +1,7 @@
 //! The kinds of metrics, which `--disable_metrics` and `--enable_metrics` name, with the original's defaults and its way of replacing
 //! them: a list that is given takes the place of the default list.
 
-use exporter::{FlagError, Flags};
+use exporter::Flags;
 
 /// A kind of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

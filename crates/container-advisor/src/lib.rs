@@ -22,6 +22,7 @@ pub mod disks;
 pub mod docker;
 pub mod families;
 pub mod filesystems;
+pub mod history;
 pub mod identity;
 pub mod kinds;
 pub mod labels;
