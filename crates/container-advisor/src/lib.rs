@@ -8,6 +8,7 @@
 //! | [`metadata`], [`docker`] | what Docker and Podman say of containers, kept by their events |
 //! | [`machine`] | the machine, and the families about it |
 //! | [`network`], [`processes`], [`disks`], [`filesystems`] | readers of what the cgroups do not tell |
+//! | [`pages`], [`validate`] | what people look at in a browser, and what is wrong with the set-up |
 //! | [`usage`] | the size of writable layers, measured in the background |
 
 use std::sync::{Arc, Mutex};
@@ -29,10 +30,12 @@ pub mod labels;
 pub mod machine;
 pub mod metadata;
 pub mod network;
+pub mod pages;
 pub mod processes;
 pub mod scrape;
 pub mod settings;
 pub mod usage;
+pub mod validate;
 
 use containers::Containers;
 use metadata::{Directory, Runtime};
