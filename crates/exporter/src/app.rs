@@ -130,6 +130,7 @@ impl Product {
         if !path.starts_with('/') {
             return Err(flags.error("web.telemetry-path", "must begin with /"));
         }
+        let prefix = prefix(flags)?;
         if !flags.text("web.config.file").is_empty() {
             return Err(flags.error(
                 "web.config.file",
@@ -160,7 +161,8 @@ impl Product {
             known,
             metrics_path: path.to_owned(),
             max_requests: flags.number("web.max-requests"),
-            pages: pages.unwrap_or_else(|| Arc::new(Landing::new(self.landing(path)))),
+            pages: pages.unwrap_or_else(|| Arc::new(Landing::new(self.landing(&format!("{prefix}{path}"))))),
+            prefix,
             patience: web::Patience::default(),
         };
         Ok((site, tasks))
@@ -174,6 +176,16 @@ impl Product {
             .replace("{version}", &escape(self.build.version))
             .replace("{metrics}", &escape(path))
     }
+}
+
+/// The flag of products whose every path may begin with a prefix.
+const PREFIX: &str = "url_base_prefix";
+
+fn prefix(flags: &Flags) -> Result<String, FlagError> {
+    if !flags.is_declared(PREFIX) {
+        return Ok(String::new());
+    }
+    web::prefix(flags.text(PREFIX)).map_err(|why| flags.error(PREFIX, why))
 }
 
 /// `collector.<name>`. Flags live as long as the process, so their names may.
@@ -331,6 +343,10 @@ fn raise_descriptor_limit() -> usize {
 
 /// Asks `/-/healthy` of the first listen address.
 fn healthcheck(product: &Product, flags: &Flags) -> ExitCode {
+    let prefix = match prefix(flags) {
+        Ok(prefix) => prefix,
+        Err(error) => return usage(product, &error),
+    };
     let address = &flags.list("web.listen-address")[0];
     let failed = |why: &dyn std::fmt::Display| {
         let _ = writeln!(std::io::stderr(), "{} {HEALTHCHECK}: {address}: {why}", product.name);
@@ -341,7 +357,9 @@ fn healthcheck(product: &Product, flags: &Flags) -> ExitCode {
         let target = Address::parse(address).map_err(std::io::Error::other)?.reach()?;
         let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(5))?;
         stream.set_read_timeout(timeout)?;
-        stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let request =
+            format!("GET {prefix}/-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.take(4096).read_to_string(&mut answer)?;
         Ok(answer)

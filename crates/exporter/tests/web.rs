@@ -70,6 +70,15 @@ const QUICK: Patience = Patience {
 
 impl Server {
     fn start(collector: Box<dyn Collector>, max_requests: u64, connections: usize) -> Self {
+        Server::start_behind("", collector, max_requests, connections)
+    }
+
+    fn start_behind(
+        prefix: &str,
+        collector: Box<dyn Collector>,
+        max_requests: u64,
+        connections: usize,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -81,6 +90,7 @@ impl Server {
             metrics_path: "/metrics".into(),
             max_requests,
             pages: Arc::new(Pages),
+            prefix: prefix.to_owned(),
             patience: QUICK,
         };
         let thread = std::thread::spawn(move || {
@@ -201,6 +211,24 @@ fn pages_have_queries_and_what_is_posted() {
     }
     let head = server.ask("HEAD /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(status(&head) == "201" && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[test]
+fn everything_is_behind_the_prefix() {
+    let server = Server::start_behind("/x/y", Box::new(Rows(1)), 40, 100);
+    for path in ["/x/y/metrics", "/x/y/-/healthy", "/x/y/", "/x/y/?a"] {
+        assert_eq!(status(&server.get(path)), "200", "{path}");
+    }
+    for path in
+        ["/", "/metrics", "/-/healthy", "/x", "/x/", "/x/ymetrics", "/x/y/x/y/metrics", "//x/y/metrics"]
+    {
+        assert_eq!(status(&server.get(path)), "404", "{path}");
+    }
+    for (path, to) in [("/x/y", "/x/y/"), ("/x/y/away", "/x/y/echo")] {
+        let away = server.get(path);
+        assert!(status(&away) == "307" && away.contains(&format!("\r\nlocation: {to}\r\n")), "{away}");
+    }
+    assert!(server.get("/x/y/echo").contains(r#"GET /echo [] "/x/y" "#));
 }
 
 #[test]
