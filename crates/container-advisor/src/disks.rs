@@ -218,8 +218,8 @@ impl Disks {
             let (Ok(major), Ok(minor)) = (u32::try_from(mount.major), u32::try_from(mount.minor)) else {
                 continue;
             };
-            // Major 0 is for what has no device.
-            if major == 0 {
+            // Major 0 is for what has no device, or more than one, as btrfs.
+            if major == 0 && !mount.source.starts_with(b"/dev/") && mount.fstype != b"zfs" {
                 continue;
             }
             let number = (major, minor);
@@ -318,6 +318,7 @@ mod tests {
              2 1 8:1 / /a\\040b rw - ext4 /dev/disk\\040x rw\n\
              3 1 8:1 / /again rw - ext4 /dev/other rw\n\
              4 1 0:30 / /run rw - tmpfs tmpfs rw\n\
+             6 1 0:44 / /home rw - btrfs /dev/sdc1 rw\n\
              5 1 7:0 / /snap rw - squashfs /dev/loop0 rw\n\
              rubbish\n",
         );
@@ -364,6 +365,7 @@ mod tests {
             (11, 0, ""),
             (259, 7, ""),
             (0, 30, ""),
+            (0, 44, "/dev/sdc1"),
             (8, 99, ""),
         ] {
             assert_eq!(name(&mut disks, major, minor), expected, "{major}:{minor}");
