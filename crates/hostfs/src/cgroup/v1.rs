@@ -75,12 +75,12 @@ fn times(visit: &mut Visit<'_>, wants: &Wants, stats: &mut Stats) -> Result<(), 
     if wants.per_cpu
         && let Some(line) = visit.every("cpuacct.usage_percpu")?.and_then(visit::line)
     {
-        let mut fields = scan::fields(line);
-        while let Some(time) = fields.next_u64() {
+        for field in scan::fields(line) {
+            let Some(time) = scan::unsigned(field) else {
+                cpu.per_cpu_ns.clear();
+                break;
+            };
             cpu.per_cpu_ns.push(time);
-        }
-        if !fields.rest().is_empty() {
-            cpu.per_cpu_ns.clear();
         }
     }
     if !wants.cpu {

@@ -75,8 +75,10 @@ fn cpu_limits(visit: &mut Visit<'_>, stats: &mut Stats) -> Result<(), Stop> {
     let Some(text) = visit.some("cpu.max")? else { return Ok(()) };
     if let Some(line) = visit::line(text) {
         let mut fields = scan::fields(line);
-        limits.cpu_quota_us = fields.next_u64();
-        limits.cpu_period_us = fields.next_u64();
+        let (quota, period) = (fields.next(), fields.next_u64());
+        // A quota is nothing without its period. No limit is `max`.
+        limits.cpu_quota_us = period.and(quota).and_then(scan::unsigned);
+        limits.cpu_period_us = period;
     }
     let weight = visit.number("cpu.weight")?.filter(|weight| (1..=10_000).contains(weight));
     // The weights 1 to 10,000 stand for the shares 2 to 262,144.
