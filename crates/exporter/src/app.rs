@@ -297,10 +297,10 @@ fn run(product: &Product, flags: &Flags, site: Site, tasks: Vec<Task>) -> ExitCo
         });
         // What the command line took to be parsed.
         hostfs::sys::give_memory_back();
-        let tasks: JoinSet<()> = tasks.into_iter().collect();
+        let mut tasks: JoinSet<()> = tasks.into_iter().collect();
         web::serve(Arc::new(site), listeners, connections, stopped).await;
         // Pages may ask them until the last answer is out.
-        drop(tasks);
+        tasks.shutdown().await;
         crate::log!(Info, "Stopped");
         ExitCode::SUCCESS
     });
