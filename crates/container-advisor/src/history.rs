@@ -16,7 +16,7 @@ use std::mem::size_of_val;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hostfs::cgroup::Stats;
+use hostfs::cgroup::{Stats, Version};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -46,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Reading {
     /// When it was taken.
     pub at: SystemTime,
+    /// Which interface the kernel's cgroups have: some limits have other meanings in the other.
+    pub version: Option<Version>,
     /// In order of path.
     pub containers: Vec<Sample>,
 }
@@ -331,5 +333,6 @@ fn take(containers: &Shared, before: Option<&Reading>) -> hostfs::Result<Reading
         let same = old.next_if(|sample| *sample.path == *container.path());
         Sample::new(container, same)
     };
-    Ok(Reading { at, containers: containers.iter().map(&mut sample).collect() })
+    let version = containers.version();
+    Ok(Reading { at, version, containers: containers.iter().map(&mut sample).collect() })
 }

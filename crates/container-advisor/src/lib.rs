@@ -8,6 +8,7 @@
 //! | [`metadata`], [`docker`] | what Docker and Podman say of containers, kept by their events |
 //! | [`machine`] | the machine, and the families about it |
 //! | [`network`], [`processes`], [`disks`], [`filesystems`] | readers of what the cgroups do not tell |
+//! | [`pages`], [`validate`] | what people look at in a browser, and what is wrong with the set-up |
 //! | [`usage`] | the size of writable layers, measured in the background |
 //! | [`history`] | readings of the last while, while somebody looks |
 //! | [`site`] | which path is answered by what: [`api`], [`pages`], [`validate`] |

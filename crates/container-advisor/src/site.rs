@@ -3,27 +3,29 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | `ok` as long as the process serves |
-//! | `/validate/` | [`validate`] |
+//! | `/validate/` | [`validate`](crate::validate) |
 //! | `/api/…` | [`api`] |
-//! | `/containers/…`, `/docker/…`, `/podman/…`, `/static/…` | [`pages`] |
+//! | `/containers/…`, `/docker/…`, `/podman/…`, `/static/…`, `/live/…` | [`pages`] |
 //! | one of these without its slash | 301 to it |
 //! | any other, and `/` | 307 to `/containers/` |
 //!
-//! The paths and redirects are the original's.
+//! The paths and redirects are the original's; `/live/` is ours.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use exporter::web::{Call, Page, Pages, StatusCode, redirect, text};
 
+use crate::api;
 use crate::filesystems::Filesystems;
 use crate::history::History;
 use crate::machine::Machine;
 use crate::metadata::Directory;
+use crate::pages;
 use crate::scrape::Shared;
 use crate::settings::Settings;
 use crate::usage::Usage;
-use crate::{api, pages, validate};
+use crate::validate::Validate;
 
 /// What all answers are made from.
 #[derive(Debug)]
@@ -48,12 +50,20 @@ pub struct State {
 #[derive(Debug)]
 pub struct Site {
     state: Arc<State>,
+    pages: pages::Pages,
+    validate: Validate,
 }
 
 impl Site {
     /// Answers from the state.
     pub fn new(state: Arc<State>) -> Self {
-        Site { state }
+        let State { settings, directory, containers, history, usage, .. } = &*state;
+        let settings = || Arc::clone(settings);
+        let directory = || Arc::clone(directory);
+        let containers = || Arc::clone(containers);
+        let pages = pages::Pages::new(settings(), directory(), containers(), Arc::clone(history));
+        let validate = Validate::new(settings(), directory(), containers(), Arc::clone(usage));
+        Site { state, pages, validate }
     }
 }
 
@@ -62,11 +72,14 @@ impl Pages for Site {
         Box::pin(async move {
             match Route::of(&call.path) {
                 Route::Health => text(StatusCode::OK, "ok"),
-                Route::Validate => validate::answer(&self.state, &call).await,
+                Route::Validate => self.validate.answer().await,
                 Route::Api => api::answer(&self.state, &call).await,
-                Route::Pages => pages::answer(&self.state, &call).await,
+                Route::Pages => match self.pages.answer(&call).await {
+                    Some(page) => page,
+                    None => home(&call),
+                },
                 Route::Slash => moved(&format!("{}{}/", call.prefix, call.path)),
-                Route::Home => redirect(&format!("{}/containers/", call.prefix)),
+                Route::Home => home(&call),
             }
         })
     }
@@ -95,11 +108,15 @@ impl Route {
             "healthz" if !is_below => return Route::Health,
             "validate" => Route::Validate,
             "api" => Route::Api,
-            "containers" | "docker" | "podman" | "static" => Route::Pages,
+            "containers" | "docker" | "podman" | "static" | "live" => Route::Pages,
             _ => return Route::Home,
         };
         if is_below { route } else { Route::Slash }
     }
+}
+
+fn home(call: &Call) -> Page {
+    redirect(&format!("{}/containers/", call.prefix))
 }
 
 /// Sends the peer elsewhere for good (301). `location` is as in [`redirect`].
@@ -146,6 +163,7 @@ mod tests {
             ("/podman/", Route::Pages),
             ("/static", Route::Slash),
             ("/static/x.css", Route::Pages),
+            ("/live/x", Route::Pages),
         ] {
             assert_eq!(Route::of(path), route, "{path}");
         }
