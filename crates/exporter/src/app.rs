@@ -18,7 +18,7 @@ use crate::flags::{Asked, Flag, FlagError, Flags, Program, Style};
 use crate::own::{Build, Own};
 use crate::scrape::Scraper;
 use crate::web::listen::Address;
-use crate::web::{self, Landing, Pages, Site};
+use crate::web::{self, Auth, Landing, Pages, Site};
 
 /// What makes one exporter differ from another.
 pub struct Product {
@@ -163,6 +163,7 @@ impl Product {
             max_requests: flags.number("web.max-requests"),
             pages: pages.unwrap_or_else(|| Arc::new(Landing::new(self.landing(&format!("{prefix}{path}"))))),
             prefix,
+            auth: auth(flags)?,
             patience: web::Patience::default(),
         };
         Ok((site, tasks))
@@ -186,6 +187,30 @@ fn prefix(flags: &Flags) -> Result<String, FlagError> {
         return Ok(String::new());
     }
     web::prefix(flags.text(PREFIX)).map_err(|why| flags.error(PREFIX, why))
+}
+
+/// The flags of products that ask for passwords. The original's second way to do so is not here.
+const AUTH_FILE: &str = "http_auth_file";
+const AUTH_REALM: &str = "http_auth_realm";
+const DIGEST_FILE: &str = "http_digest_file";
+
+fn auth(flags: &Flags) -> Result<Option<Auth>, FlagError> {
+    let file = if flags.is_declared(AUTH_FILE) { flags.text(AUTH_FILE) } else { "" };
+    if flags.is_declared(DIGEST_FILE) && !flags.text(DIGEST_FILE).is_empty() {
+        let instead = flags.spelled(AUTH_FILE);
+        if file.is_empty() {
+            let why = format!(
+                "digest authentication is not supported: make a file with htpasswd -B and give it with {instead}"
+            );
+            return Err(flags.error(DIGEST_FILE, why));
+        }
+        crate::log!(Warn, &format!("{} has no effect beside {instead}", flags.spelled(DIGEST_FILE)));
+    }
+    if file.is_empty() {
+        return Ok(None);
+    }
+    let realm = if flags.is_declared(AUTH_REALM) { flags.text(AUTH_REALM) } else { "" };
+    Auth::open(file.as_ref(), realm).map(Some).map_err(|why| flags.error(AUTH_FILE, why))
 }
 
 /// `collector.<name>`. Flags live as long as the process, so their names may.
@@ -254,7 +279,7 @@ fn run(product: &Product, flags: &Flags, site: Site, tasks: Vec<Task>) -> ExitCo
         Err(error) => return fatal("cannot start the event loop", &error),
     };
     let connections = raise_descriptor_limit();
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let listeners = match listeners(flags) {
             Ok(listeners) => listeners,
             Err((address, error)) => return fatal(&format!("cannot listen on {address}"), &error),
@@ -272,13 +297,16 @@ fn run(product: &Product, flags: &Flags, site: Site, tasks: Vec<Task>) -> ExitCo
         });
         // What the command line took to be parsed.
         hostfs::sys::give_memory_back();
-        let tasks: JoinSet<()> = tasks.into_iter().collect();
+        let mut tasks: JoinSet<()> = tasks.into_iter().collect();
         web::serve(Arc::new(site), listeners, connections, stopped).await;
         // Pages may ask them until the last answer is out.
-        drop(tasks);
+        tasks.shutdown().await;
         crate::log!(Info, "Stopped");
         ExitCode::SUCCESS
-    })
+    });
+    // A thread that computes, or hangs in a system call, does not hold the stop.
+    runtime.shutdown_background();
+    code
 }
 
 fn fatal(what: &str, error: &std::io::Error) -> ExitCode {
@@ -366,6 +394,10 @@ fn healthcheck(product: &Product, flags: &Flags) -> ExitCode {
     };
     match ask() {
         Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => ExitCode::SUCCESS,
+        // It serves those who know a password, which this is no place for.
+        Ok(answer) if answer.starts_with("HTTP/1.1 401 ") && flags.is_declared(AUTH_FILE) => {
+            ExitCode::SUCCESS
+        }
         Ok(answer) => failed(&format!("answered {:?}", answer.lines().next().unwrap_or_default())),
         Err(error) => failed(&error),
     }

@@ -6,7 +6,8 @@
 //! | `/-/healthy` | 200 as long as the process serves |
 //! | any other | the product's [`Pages`]; without any, the landing page at `/` and 404 |
 //!
-//! Each path is behind the prefix, if there is one; outside of it everything is 404.
+//! Each path is behind the prefix, if there is one; outside of it everything is 404. Before all of that comes the password, if there are
+//! any: no path is exempt.
 //!
 //! GET and HEAD only, and POST for pages. Limits: connections, requests at once ([`FLAGS`]), and time in every phase of a connection.
 
@@ -26,11 +27,13 @@ use crate::flags::Flag;
 use crate::own::Answer;
 use crate::scrape::Scraper;
 
+mod auth;
 mod connection;
 pub mod listen;
 
 use connection::Upload;
 
+pub use auth::Auth;
 pub use connection::Patience;
 pub use hyper::{Method, StatusCode};
 
@@ -74,6 +77,8 @@ pub struct Site {
     pub pages: Arc<dyn Pages>,
     /// What every path begins with: empty, or as [`prefix`] gives it.
     pub prefix: String,
+    /// Who may ask; everyone if `None`.
+    pub auth: Option<Auth>,
     /// How long peers may do nothing.
     pub patience: Patience,
 }
@@ -215,6 +220,11 @@ async fn accept(
 }
 
 async fn answer(site: Arc<Site>, request: Request<Upload>) -> Page {
+    if let Some(auth) = &site.auth
+        && let Err(refusal) = auth.check(request.headers()).await
+    {
+        return refusal;
+    }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if !reads && request.method() != Method::POST {
         return not_allowed();
@@ -483,6 +493,7 @@ mod tests {
             max_requests: 0,
             pages: Arc::new(Landing::new("")),
             prefix: String::new(),
+            auth: None,
             patience: Patience::default(),
         }
     }
