@@ -12,6 +12,9 @@
 //! Nothing is fetched from anywhere else, and a content security policy keeps it so. Names that containers brought are escaped here and
 //! set as text there.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, PoisonError};
 
 use exporter::web::{Call, Page, StatusCode, html, json, redirect, text};
@@ -90,10 +93,17 @@ impl Pages {
         };
         let snapshot = self.snapshot().await;
         let known = snapshot.known(self);
+        if known.readings.is_empty() && matches!(subject, Subject::Cgroup(_)) {
+            return Some(unreadable(is_live, call));
+        }
         let page = if is_live {
             self.live(&known, &subject, call).await
         } else {
-            known.live(&subject, &Ask::default()).map(|live| document(&known, &subject, &live, &call.prefix))
+            let live = known.live(&subject, &Ask::default());
+            live.map(|mut live| {
+                self.add_tasks(&known, &subject, &mut live);
+                document(&known, &subject, &live, &call.prefix)
+            })
         };
         Some(page.unwrap_or_else(|| {
             let kind = match &subject {
@@ -101,7 +111,8 @@ impl Pages {
                 _ => String::new(),
             };
             let what = String::from_utf8_lossy(&asked);
-            let why = format!("failed to get container {what:?} with error: unknown {kind}container {what:?}");
+            let why =
+                format!("failed to get container {what:?} with error: unknown {kind}container {what:?}");
             not_found(is_live, call, &why)
         }))
     }
@@ -113,7 +124,9 @@ impl Pages {
             containers: self.directory.all(),
             connections: self.directory.connections(),
             // A word from the kernel's memory: it does not block.
-            cores: hostfs::read(self.settings.sys.join("devices/system/cpu/online"), &mut buf).ok().and_then(count),
+            cores: hostfs::read(self.settings.sys.join("devices/system/cpu/online"), &mut buf)
+                .ok()
+                .and_then(count),
         }
     }
 
@@ -124,13 +137,40 @@ impl Pages {
             rows: asked("rows").unwrap_or_default().to_owned(),
         };
         let mut live = known.live(subject, &ask)?;
+        self.add_tasks(known, subject, &mut live);
         if asked("processes").is_some() {
             live.processes = self.processes(known, subject).await;
         }
         let Ok(body) = serde_json::to_vec(&live) else {
-            return Some(text(StatusCode::INTERNAL_SERVER_ERROR, "500 the numbers cannot be written as JSON\n"));
+            return Some(text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "500 the numbers cannot be written as JSON\n",
+            ));
         };
         Some(private(json(StatusCode::OK, body)))
+    }
+
+    /// Adds how many tasks there are and may be, which readings have only where the kind `process` is on.
+    fn add_tasks(&self, known: &Known, subject: &Subject, live: &mut Live) {
+        let Some(sample) = known.find(subject).and_then(|found| found.sample) else { return };
+        if sample.stats.pids.is_some() || *sample.path == *b"/" {
+            return;
+        }
+        let path = OsStr::from_bytes(sample.path.strip_prefix(b"/").unwrap_or(&sample.path));
+        let mut buf = Buf::new();
+        // The files are the kernel's own memory: they do not block.
+        for top in [self.settings.cgroup.join("pids"), self.settings.cgroup.path().to_owned()] {
+            let mut read = |name| {
+                let path = top.join(path).join(name);
+                hostfs::read(path, &mut buf)
+                    .ok()
+                    .map(|bytes| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned())
+            };
+            let Some(tasks) = read("pids.current") else { continue };
+            let most = read("pids.max").filter(|most| most != "max").map(|most| format!(" of {most}"));
+            live.facts.push(("Tasks", tasks + most.as_deref().unwrap_or_default()));
+            return;
+        }
     }
 
     /// The processes of the subject and of what is below it, busiest first.
@@ -142,12 +182,15 @@ impl Pages {
         }
         let containers = Arc::clone(&self.containers);
         let read = move || {
-            let mut tasks = Vec::new();
+            let mut found = HashMap::new();
             for (path, name) in groups {
                 // Taken anew for each, so that a scrape need not wait for all of them.
                 let table = containers.lock().unwrap_or_else(PoisonError::into_inner).table(&path);
-                tasks.extend(table.into_iter().flatten().map(|process| Task::new(process, &name)));
+                // With cgroup v1 a process is in one cgroup of each tree: the deepest says most, and comes last.
+                let table = table.into_iter().flatten();
+                found.extend(table.map(|process| (process.pid, Task::new(process, &name))));
             }
+            let mut tasks: Vec<Task> = found.into_values().collect();
             tasks.sort_by(|a, b| b.percent_cpu.total_cmp(&a.percent_cpu).then(b.rss.cmp(&a.rss)));
             tasks.truncate(PROCESSES);
             tasks
@@ -264,17 +307,26 @@ fn reads_only() -> Page {
 }
 
 fn not_found(is_live: bool, call: &Call, why: &str) -> Page {
+    refusal(StatusCode::NOT_FOUND, "Not found", is_live, call, why)
+}
+
+fn unreadable(is_live: bool, call: &Call) -> Page {
+    let why = "The cgroups of this machine cannot be read. /validate/ says more.";
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "No numbers", is_live, call, why)
+}
+
+fn refusal(status: StatusCode, title: &str, is_live: bool, call: &Call, why: &str) -> Page {
     if is_live {
         let body = serde_json::json!({ "error": why }).to_string();
-        return private(json(StatusCode::NOT_FOUND, body));
+        return private(json(status, body));
     }
     let prefix = &call.prefix;
     let body = fill(PAGE, |key, out| match key {
-        "title" => out.push_str("Not found"),
+        "title" => out.push_str(title),
         "prefix" => out.push_str(prefix),
-        "head" => {}
+        "head" => push_style(out, prefix),
         "crumbs" => push_link(out, &format!("{prefix}/containers/"), "All cgroups"),
-        "heading" => out.push_str("Not found"),
+        "heading" => out.push_str(title),
         "body" => {
             out.push_str("<p class=\"message\">");
             push_text(out, why);
@@ -282,7 +334,7 @@ fn not_found(is_live: bool, call: &Call, why: &str) -> Page {
         }
         _ => {}
     });
-    private(secure(html(StatusCode::NOT_FOUND, body)))
+    private(secure(html(status, body)))
 }
 
 /// The page, with the numbers of this moment.
@@ -291,10 +343,10 @@ fn document(known: &Known, subject: &Subject, live: &Live, prefix: &str) -> Page
         "title" => push_text(out, &live.name),
         "prefix" => out.push_str(prefix),
         "head" => {
-            out.push_str(&format!(
-                "<link rel=\"stylesheet\" href=\"{prefix}/static/page.css?v={STYLE_TAG:016x}\">\n\
-                 <script src=\"{prefix}/static/page.js?v={SCRIPT_TAG:016x}\" defer></script>"
-            ));
+            push_style(out, prefix);
+            let script =
+                format!("\n<script src=\"{prefix}/static/page.js?v={SCRIPT_TAG:016x}\" defer></script>");
+            out.push_str(&script);
         }
         "crumbs" => crumbs(known, subject, live, prefix, out),
         "heading" => push_text(out, &live.name),
@@ -319,9 +371,10 @@ fn crumbs(known: &Known, subject: &Subject, live: &Live, prefix: &str, out: &mut
         }
     };
     push_link(out, &format!("{prefix}/containers/"), "All cgroups");
-    for (end, _) in path.iter().enumerate().skip(1).filter(|(_, b)| **b == b'/').chain([(path.len(), &b'/')]) {
+    for (end, _) in path.iter().enumerate().skip(1).filter(|(_, b)| **b == b'/').chain([(path.len(), &b'/')])
+    {
         let Some(part) = path.get(..end).filter(|part| part.len() > 1) else { continue };
-        let sample = known.readings.last().and_then(|reading| live::at(reading, part));
+        let sample = known.readings.last().and_then(|reading| reading.at(part));
         let name = sample.map_or_else(
             || String::from_utf8_lossy(part.rsplit(|&b| b == b'/').next().unwrap_or_default()).into_owned(),
             live::name,
@@ -359,7 +412,9 @@ fn body(live: &Live, prefix: &str, out: &mut String) {
     if rows.is_empty() {
         out.push_str(" hidden");
     }
-    out.push_str("><h2>Containers and cgroups</h2><div class=\"wide\"><table><thead><tr><th scope=\"col\">Name</th>");
+    out.push_str(
+        "><h2>Containers and cgroups</h2><div class=\"wide\"><table><thead><tr><th scope=\"col\">Name</th>",
+    );
     out.push_str("<th scope=\"col\">State</th><th scope=\"col\" class=\"extra\">Image</th>");
     out.push_str("<th scope=\"col\" class=\"number\">CPUs</th><th scope=\"col\" class=\"number\">Memory</th></tr></thead><tbody>");
     for (row, (cpu, memory)) in rows.iter().zip(&live.rows.now) {
@@ -375,7 +430,9 @@ fn body(live: &Live, prefix: &str, out: &mut String) {
         push_text(out, &memory.map(live::size).unwrap_or_default());
         out.push_str("</td></tr>\n");
     }
-    out.push_str("</tbody></table></div></section>\n<section id=\"processes\" hidden><h2>Processes</h2></section>\n");
+    out.push_str(
+        "</tbody></table></div></section>\n<section id=\"processes\" hidden><h2>Processes</h2></section>\n",
+    );
 }
 
 /// The newest numbers, for readers without a script.
@@ -397,7 +454,9 @@ fn numbers(live: &Live) -> Vec<(&'static str, String)> {
     };
     add("Network", per_second(&point.n, &live.interfaces, ["received", "sent"]));
     add("Disks", per_second(&point.d, &live.devices, ["read", "written"]));
-    let used = |f: &live::Filesystem| Some(format!("{}: {} of {}", f.device, live::size(f.usage?), live::size(f.capacity)));
+    let used = |f: &live::Filesystem| {
+        Some(format!("{}: {} of {}", f.device, live::size(f.usage?), live::size(f.capacity)))
+    };
     let filesystems: Vec<String> = live.filesystems.iter().filter_map(used).collect();
     add("Filesystems", (!filesystems.is_empty()).then(|| filesystems.join("; ")));
     numbers
@@ -434,6 +493,10 @@ fn push_text(out: &mut String, text: &str) {
             c => out.push(c),
         }
     }
+}
+
+fn push_style(out: &mut String, prefix: &str) {
+    out.push_str(&format!("<link rel=\"stylesheet\" href=\"{prefix}/static/page.css?v={STYLE_TAG:016x}\">"));
 }
 
 /// A link to a page of this site: `href` begins with the prefix and a word of ours.

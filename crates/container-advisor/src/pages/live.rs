@@ -205,6 +205,7 @@ impl Found<'_> {
     /// What it is called.
     pub fn name(&self, subject: &Subject) -> String {
         match (self.metadata, self.sample, subject) {
+            (.., Subject::Cgroup(path)) if path == b"/" => "This machine".to_owned(),
             (Some(metadata), ..) => metadata.name.clone(),
             (_, Some(sample), _) => name(sample),
             (.., Subject::Runtime(runtime)) => format!("{} containers", title(*runtime)),
@@ -220,14 +221,15 @@ impl<'a> Known<'a> {
         let newest = self.readings.last();
         match subject {
             Subject::Cgroup(path) => {
-                let sample = newest.and_then(|reading| at(reading, path))?;
+                let sample = newest.and_then(|reading| reading.at(path))?;
                 Some(Found { metadata: sample.metadata.as_ref(), sample: Some(sample) })
             }
             Subject::Runtime(_) => Some(Found { metadata: None, sample: None }),
             Subject::Container(runtime, name) => {
                 let metadata = self.container(*runtime, name);
                 let id = metadata.map_or(name.as_str(), |metadata| &metadata.id);
-                let is_it = |sample: &&Sample| sample.runtime == Some(*runtime) && sample.id.as_deref() == Some(id);
+                let is_it =
+                    |sample: &&Sample| sample.runtime == Some(*runtime) && sample.id.as_deref() == Some(id);
                 let sample = newest.and_then(|reading| reading.containers.iter().find(is_it));
                 (metadata.is_some() || sample.is_some()).then_some(Found { metadata, sample })
             }
@@ -274,14 +276,15 @@ impl<'a> Known<'a> {
         if let Some(sample) = found.sample {
             self.series(sample, since, &mut live);
             live.most.cpu = quota(&sample.stats);
-            live.most.memory = sample.stats.limits.memory.filter(|&bytes| bytes != u64::MAX);
+            let is_limit = |bytes: &u64| *bytes != u64::MAX && *sample.path != *b"/";
+            live.most.memory = sample.stats.limits.memory.filter(is_limit);
             live.filesystems = sample.filesystems.iter().map(filesystem).collect();
         }
         Some(live)
     }
 
     fn machine_memory(&self) -> Option<u64> {
-        at(self.readings.last()?, b"/")?.stats.limits.memory.filter(|&bytes| bytes != u64::MAX)
+        self.readings.last()?.at(b"/")?.stats.limits.memory.filter(|&bytes| bytes != u64::MAX)
     }
 
     fn series(&self, newest: &Sample, since: u64, live: &mut Live) {
@@ -289,7 +292,7 @@ impl<'a> Known<'a> {
         let samples: Vec<(SystemTime, &Sample)> = self
             .readings
             .iter()
-            .filter_map(|reading| Some((reading.at, at(reading, &newest.path)?)))
+            .filter_map(|reading| Some((reading.at, reading.at(&newest.path)?)))
             .collect();
         let is_new = |at: SystemTime| millis(at) > since;
         for (_, sample) in samples.iter().filter(|(at, _)| is_new(*at)) {
@@ -321,27 +324,31 @@ impl<'a> Known<'a> {
         let mut list = Vec::new();
         let mut now = Vec::new();
         let mut add = |row: Row, sample: Option<&Sample>| {
-            let before = sample.and_then(|sample| at(earlier?, &sample.path));
+            let before = sample.and_then(|sample| earlier?.at(&sample.path));
             let cpu = sample.and_then(|sample| cores_used(before?, sample, elapsed?));
             now.push((cpu, sample.and_then(|sample| sample.stats.memory.working_set())));
             list.push(row);
         };
         match subject {
             Subject::Cgroup(_) | Subject::Container(..) => {
-                let path = self.find(subject).and_then(|found| Some(&*found.sample?.path)).unwrap_or_default();
+                let path =
+                    self.find(subject).and_then(|found| Some(&*found.sample?.path)).unwrap_or_default();
                 for sample in below(newest, path).filter(|_| !path.is_empty()) {
                     add(cgroup_row(sample, path), Some(sample));
                 }
             }
             Subject::Runtime(runtime) => {
                 let mut known: Vec<_> = self.containers.iter().filter(|m| m.runtime == *runtime).collect();
-                known.sort_by(|a, b| (a.state != State::Running, &a.name).cmp(&(b.state != State::Running, &b.name)));
+                known.sort_by(|a, b| {
+                    (a.state != State::Running, &a.name).cmp(&(b.state != State::Running, &b.name))
+                });
                 for metadata in known {
                     let id = Some(metadata.id.as_str());
                     let sample = newest.containers.iter().find(|sample| sample.id.as_deref() == id);
                     add(container_row(*runtime, &metadata.name, Some(metadata), sample), sample);
                 }
-                let is_unknown = |s: &&Sample| s.runtime == Some(*runtime) && s.metadata.is_none() && s.id.is_some();
+                let is_unknown =
+                    |s: &&Sample| s.runtime == Some(*runtime) && s.metadata.is_none() && s.id.is_some();
                 for sample in newest.containers.iter().filter(is_unknown) {
                     let id = sample.id.as_deref().unwrap_or_default();
                     add(container_row(*runtime, id, None, Some(sample)), Some(sample));
@@ -351,12 +358,6 @@ impl<'a> Known<'a> {
         let key = fingerprint(&list);
         Rows { list: (ask.rows != key).then_some(list), key, now }
     }
-}
-
-/// The sample of a cgroup in a reading.
-pub fn at<'a>(reading: &'a Reading, path: &[u8]) -> Option<&'a Sample> {
-    let index = reading.containers.binary_search_by(|sample| (*sample.path).cmp(path)).ok()?;
-    reading.containers.get(index)
 }
 
 /// The samples of the cgroups below a path.
@@ -476,7 +477,12 @@ fn cgroup_row(sample: &Sample, parent: &[u8]) -> Row {
     }
 }
 
-fn container_row(runtime: Runtime, name: &str, metadata: Option<&Arc<Metadata>>, sample: Option<&Sample>) -> Row {
+fn container_row(
+    runtime: Runtime,
+    name: &str,
+    metadata: Option<&Arc<Metadata>>,
+    sample: Option<&Sample>,
+) -> Row {
     let of = if runtime == Runtime::Podman { "podman" } else { "docker" };
     Row {
         href: format!("/{of}/{}", escape(name.as_bytes())),
@@ -554,7 +560,8 @@ fn point(
         n: interfaces
             .iter()
             .map(|name| {
-                let of = |s: &Sample| s.interfaces.iter().find(|(n, _)| n == name).map(|(_, counters)| *counters);
+                let of =
+                    |s: &Sample| s.interfaces.iter().find(|(n, _)| n == name).map(|(_, counters)| *counters);
                 [bytes(&|s| Some(of(s)?.receive.bytes)), bytes(&|s| Some(of(s)?.transmit.bytes))]
             })
             .collect(),
@@ -562,7 +569,8 @@ fn point(
             .iter()
             .map(|name| {
                 let of = |s: &Sample, read: bool| {
-                    let device = s.devices.iter().find(|device| String::from_utf8_lossy(&device.name) == **name)?;
+                    let device =
+                        s.devices.iter().find(|device| String::from_utf8_lossy(&device.name) == **name)?;
                     // For the machine the disk's own counters, in sectors of 512 bytes.
                     match (&device.disk, read) {
                         (Some(disk), true) => disk.sectors_read.checked_mul(512),
@@ -635,7 +643,10 @@ fn facts(found: &Found, cores: Option<u64>) -> Vec<(&'static str, String)> {
     add("CPU limit", has_cpu.then(|| quota(&sample.stats).map_or_else(|| "none".to_owned(), cpus)));
     add("Allowed CPUs", Some(limits.cpus.clone()));
     add(if is_root { "Memory" } else { "Memory limit" }, limits.memory.map(limited));
-    add("Memory reservation", limits.reservation.filter(|&bytes| bytes != 0 && bytes != u64::MAX).map(limited));
+    add(
+        "Memory reservation",
+        limits.reservation.filter(|&bytes| bytes != 0 && bytes != u64::MAX).map(limited),
+    );
     add(if is_root { "Swap" } else { "Swap limit" }, limits.swap.map(limited));
     let tasks = sample.stats.pids.map(|tasks| match sample.stats.pids_max {
         Some(most) if most != u64::MAX => format!("{tasks} of {most}"),
