@@ -5,7 +5,7 @@
 //! descriptor would save 1.5 µs a file and cost 5 KB of kernel memory each, with some 25 files a container. A cgroup that is removed
 //! while it is read is reported as gone, with nothing of it.
 //!
-//! [`find`] looks which trees there are, [`walk`] lists the cgroups in them, [`visit`] reads the files of one, [`v1`] and [`v2`] know
+//! `find` looks which trees there are, `walk` lists the cgroups in them, `visit` reads the files of one, `v1` and `v2` know
 //! what is in these files.
 
 mod find;
@@ -369,7 +369,7 @@ pub struct Cpu {
     pub user_ns: Option<u64>,
     /// In the kernel, in nanoseconds.
     pub system_ns: Option<u64>,
-    /// By CPU, in nanoseconds: v1 `cpuacct.usage_percpu`; empty on v2.
+    /// By CPU, in nanoseconds: v1 `cpuacct.usage_percpu`; empty on v2. Where it is wanted, all is the sum of it.
     pub per_cpu_ns: Vec<u64>,
     /// Enforcement periods that have passed: `cpu.stat` nr_periods. On v1 this and what follows is not read where the limits are and say
     /// that there is no quota: then no period passes.
@@ -423,7 +423,7 @@ pub struct Memory {
     pub pgscan: Option<u64>,
     /// Pages reclaimed, a number; v2 only.
     pub pgsteal: Option<u64>,
-    /// File pages read back soon after they were reclaimed, a number.
+    /// File pages read back soon after they were reclaimed, a number: v1 total_workingset_refault_file.
     pub refault_file: Option<u64>,
     /// Anonymous pages read back soon after they were reclaimed, a number.
     pub refault_anon: Option<u64>,
