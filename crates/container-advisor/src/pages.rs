@@ -221,7 +221,7 @@ fn subject(path: &str) -> Option<Result<(Subject, Vec<u8>), ()>> {
         (|name| of_runtime(Runtime::Podman, &name), path.strip_prefix("/podman/")?)
     };
     let Some(decoded) = decode(rest) else { return Some(Err(())) };
-    let trimmed = decoded.trim_ascii_end_slashes();
+    let trimmed = trim_slashes(&decoded);
     let mut asked = vec![b'/'];
     asked.extend_from_slice(trimmed);
     let name = if path.starts_with("/containers/") { asked.clone() } else { trimmed.to_vec() };
@@ -235,21 +235,14 @@ fn of_runtime(runtime: Runtime, name: &[u8]) -> Subject {
     }
 }
 
-trait Slashes {
-    fn trim_ascii_end_slashes(&self) -> &Self;
-}
-
-impl Slashes for [u8] {
-    fn trim_ascii_end_slashes(&self) -> &[u8] {
-        let mut path = self;
-        while let Some((b'/', rest)) = path.split_first() {
-            path = rest;
-        }
-        while let Some((b'/', rest)) = path.split_last() {
-            path = rest;
-        }
-        path
+fn trim_slashes(mut path: &[u8]) -> &[u8] {
+    while let Some((b'/', rest)) = path.split_first() {
+        path = rest;
     }
+    while let Some((b'/', rest)) = path.split_last() {
+        path = rest;
+    }
+    path
 }
 
 /// The bytes that an escaped path stands for: cgroups need not have UTF-8 in their names.
@@ -525,4 +518,105 @@ fn private(mut page: Page) -> Page {
     set(&mut page, header::CACHE_CONTROL, "no-store");
     set(&mut page, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::live::tests::{ID, known, reading, sample};
+    use super::*;
+    use crate::metadata::tests::metadata;
+
+    #[test]
+    fn paths_and_what_they_ask_for() {
+        let asked = |path: &str| subject(path).map(|found| found.map(|(subject, _)| subject));
+        let cgroup = |path: &[u8]| Some(Ok(Subject::Cgroup(path.to_vec())));
+        assert_eq!(asked("/containers/"), cgroup(b"/"));
+        assert_eq!(asked("/containers//"), cgroup(b"/"));
+        assert_eq!(asked("/containers/docker/x/"), cgroup(b"/docker/x"));
+        assert_eq!(asked("/containers/a%5cx2d%20+%ff"), cgroup(b"/a\\x2d +\xff"));
+        assert_eq!(asked("/containers/%2"), Some(Err(())));
+        assert_eq!(asked("/containers/%zz"), Some(Err(())));
+        assert_eq!(asked("/docker/"), Some(Ok(Subject::Runtime(Runtime::Docker))));
+        assert_eq!(asked("/podman/web"), Some(Ok(Subject::Container(Runtime::Podman, "web".into()))));
+        assert_eq!(asked("/docker/web/"), Some(Ok(Subject::Container(Runtime::Docker, "web".into()))));
+        assert_eq!(asked("/other/"), None);
+    }
+
+    #[test]
+    fn numbers_in_lists() {
+        for (list, expected) in [("0-3\n", Some(4)), ("0\n", Some(1)), ("0-1,4,6-7", Some(5))] {
+            assert_eq!(count(list.as_bytes()), expected, "{list}");
+        }
+        for bad in ["", "\n", "3-1", "a", "0-18446744073709551615", "1,"] {
+            assert_eq!(count(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    fn body_of(page: Page) -> String {
+        let mut body = page.into_body();
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match hyper::body::Body::poll_frame(std::pin::Pin::new(&mut body), &mut context) {
+            std::task::Poll::Ready(Some(Ok(frame))) => {
+                String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+            }
+            other => panic!("no body: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_text() {
+        const EVIL: &str =
+            "</title><script src=//evil.example/x></script>'\"><img src=x onerror=alert(1)>{body}{prefix}";
+        let mut container = sample(format!("/docker/{ID}").as_bytes());
+        let mut told = metadata(ID, EVIL);
+        told.image = EVIL.to_owned();
+        container.metadata = Some(Arc::new(told));
+        let mut group = sample(EVIL.as_bytes());
+        group.path = [b"/", EVIL.as_bytes()].concat().into();
+        container.interfaces.push((EVIL.to_owned(), crate::network::Interface::default()));
+        let readings = [reading(1, vec![sample(b"/"), group, container])];
+        let known = known(&readings, &[]);
+        for subject in [
+            Subject::Cgroup(b"/".to_vec()),
+            Subject::Cgroup(format!("/docker/{ID}").into_bytes()),
+            Subject::Cgroup(format!("/{EVIL}").into_bytes()),
+        ] {
+            let live = known.live(&subject, &Ask::default()).unwrap();
+            let page = document(&known, &subject, &live, "/prefix");
+            assert_eq!(page.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
+            let text = body_of(page);
+            assert!(!text.contains("<img") && !text.contains("<script src=//"), "{text}");
+            assert_eq!(text.matches("<script").count(), 1, "{text}");
+            assert_eq!(text.matches("</title>").count(), 1, "{text}");
+            assert_eq!(text.matches("<main>").count(), 1, "{text}");
+            assert!(text.contains("&lt;/script&gt;") && text.contains("{body}{prefix}"), "{text}");
+            assert!(text.contains("href=\"/prefix/static/page.css?v="), "{text}");
+        }
+    }
+
+    #[test]
+    fn assets_are_small_and_kept() {
+        assert!(SCRIPT.len() + STYLE.len() + PAGE.len() < 40_000);
+        let call = |query: &[(&str, String)]| Call {
+            method: Method::GET,
+            path: String::new(),
+            query: query.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+            body: Default::default(),
+            prefix: String::new(),
+        };
+        let page = asset("page.js", &call(&[("v", format!("{SCRIPT_TAG:016x}"))]));
+        assert_eq!(page.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+        assert_eq!(page.headers()[header::ETAG], format!("\"{SCRIPT_TAG:016x}\""));
+        assert_eq!(page.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+        let old = asset("page.css", &call(&[("v", "old".to_owned())]));
+        assert_eq!(old.headers()[header::CACHE_CONTROL], "no-cache");
+        assert_eq!(asset("../x", &call(&[])).status(), StatusCode::NOT_FOUND);
+        for text in [SCRIPT, STYLE, PAGE] {
+            let addresses = text.matches("://").count() - text.matches("http://www.w3.org/2000/svg").count();
+            assert_eq!(addresses, 0, "an address of somebody else");
+        }
+        for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!SCRIPT.contains(way), "{way}");
+        }
+    }
 }

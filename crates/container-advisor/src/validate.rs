@@ -24,6 +24,9 @@ use crate::usage::Usage;
 /// How long the machine's filesystems may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The machine's first namespace of cgroups, by its fixed number (PROC_CGROUP_INIT_INO of the kernel).
+const FIRST_NAMESPACE: &str = "cgroup:[4026531835]";
+
 /// Makes the report.
 #[derive(Debug)]
 pub struct Validate {
@@ -613,9 +616,11 @@ impl Facts {
         let os_release = read(&settings.rootfs.join("etc/os-release"))
             .or_else(|| read(&settings.rootfs.join("usr/lib/os-release")));
         let own_cgroup = read(Path::new("/proc/self/cgroup"));
-        let is_own = |line: &str| identity::of(line.as_bytes()).is_some();
-        let is_container = ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists())
-            || own_cgroup.as_deref().is_some_and(|lines| lines.lines().any(is_own));
+        let is_container = is_container(
+            own_cgroup.as_deref().unwrap_or_default(),
+            std::fs::read_link("/proc/self/ns/cgroup").is_ok_and(|to| to.as_os_str() != FIRST_NAMESPACE),
+            ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists()),
+        );
         let board = read(&settings.proc.join("device-tree/model"));
         let mut facts = Facts {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
@@ -715,6 +720,14 @@ fn socket(address: &str) -> Socket {
         Ok(_) => Socket::Other,
         Err(_) => Socket::Missing,
     }
+}
+
+/// Whether this process is in a container: its cgroup is one's, or it has a namespace of cgroups of its own and is at its top, or left a
+/// runtime's mark. The mark alone says little: disks of virtual machines are made from images too.
+fn is_container(own_cgroup: &str, has_namespace: bool, is_marked: bool) -> bool {
+    let paths = || own_cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    paths().any(|path| identity::of(path.as_bytes()).is_some())
+        || (has_namespace && (is_marked || paths().any(|path| path == "/")))
 }
 
 /// PRETTY_NAME of os-release(5).
@@ -1009,6 +1022,17 @@ mod tests {
         says(layers, denied, Level::Warn, "--cap-add DAC_READ_SEARCH");
         says(layers, |f| (denied(f), f.uid = 0).0, Level::Warn, "storage driver");
         says(layers, |f| (denied(f), f.rootfs = "/".into()).0, Level::Warn, "filesystems above");
+    }
+
+    #[test]
+    fn in_a_container_or_not() {
+        let id = "7f0d150c719b611570c879a9110d8863b885e232367940af688e86db4ce440ad";
+        assert!(is_container(&format!("12:pids:/docker/{id}\n0::/\n"), false, false));
+        assert!(is_container("0::/\n", true, false));
+        assert!(is_container("0::/x\n", true, true));
+        assert!(!is_container("0::/\n", false, true));
+        assert!(!is_container("0::/system.slice/x.service\n", true, false));
+        assert!(!is_container("", false, false));
     }
 
     #[test]

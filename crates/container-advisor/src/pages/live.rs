@@ -347,8 +347,10 @@ impl<'a> Known<'a> {
                     let sample = newest.containers.iter().find(|sample| sample.id.as_deref() == id);
                     add(container_row(*runtime, &metadata.name, Some(metadata), sample), sample);
                 }
-                let is_unknown =
-                    |s: &&Sample| s.runtime == Some(*runtime) && s.metadata.is_none() && s.id.is_some();
+                let is_told = |id: &str| self.containers.iter().any(|metadata| metadata.id == id);
+                let is_unknown = |sample: &&Sample| {
+                    sample.runtime == Some(*runtime) && sample.id.as_deref().is_some_and(|id| !is_told(id))
+                };
                 for sample in newest.containers.iter().filter(is_unknown) {
                     let id = sample.id.as_deref().unwrap_or_default();
                     add(container_row(*runtime, id, None, Some(sample)), Some(sample));
@@ -416,8 +418,8 @@ pub fn size(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    let digits = if value < 99.95 && value.fract() != 0.0 { 1 } else { 0 };
-    format!("{value:.digits$} {}", UNITS[unit])
+    let text = format!("{value:.0$}", usize::from(value < 99.95));
+    format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), UNITS[unit])
 }
 
 /// Seconds since 1970 as date and time: `2026-11-20 19:55:34 UTC`; `None` for what no calendar has.
@@ -677,4 +679,240 @@ fn daemon(connection: &Connection) -> Vec<(&'static str, String)> {
         ("Images", connection.images.map(|images| images.to_string())),
     ];
     told.into_iter().filter_map(|(heading, value)| Some((heading, value?))).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::containers::BlockDevice;
+    use crate::metadata::tests::metadata;
+    use crate::network::{Interface, Traffic};
+
+    pub(crate) const ID: &str = "7f0d150c719b611570c879a9110d8863b885e232367940af688e86db4ce440ad";
+
+    /// A cgroup about which nothing is known but its path.
+    pub(crate) fn sample(path: &[u8]) -> Sample {
+        Sample {
+            path: path.into(),
+            id: crate::identity::of(path).map(|(id, _)| id.into()),
+            runtime: crate::identity::of(path).map(|(_, runtime)| runtime),
+            metadata: None,
+            created: None,
+            started: None,
+            stats: Stats::default(),
+            devices: Vec::new(),
+            filesystems: Vec::new(),
+            interfaces: Vec::new(),
+            tcp: None,
+            tcp6: None,
+            udp: None,
+            udp6: None,
+            advanced_tcp: Vec::new(),
+            process_count: None,
+            descriptors: None,
+            sockets: None,
+            schedule: None,
+            referenced: None,
+            open_files_limit: None,
+            states: None,
+            load: None,
+        }
+    }
+
+    /// A reading at so many milliseconds since 1970.
+    pub(crate) fn reading(at: u64, containers: Vec<Sample>) -> Arc<Reading> {
+        Arc::new(Reading { at: UNIX_EPOCH + Duration::from_millis(at), version: None, containers })
+    }
+
+    pub(crate) fn known<'a>(readings: &'a [Arc<Reading>], containers: &'a [Arc<Metadata>]) -> Known<'a> {
+        Known { readings, containers, connections: &[], cores: Some(2), span: Duration::from_secs(120) }
+    }
+
+    fn busy(at: u64, cpu_ns: u64, received: u64, read: u64) -> Arc<Reading> {
+        let mut sample = sample(b"/a");
+        sample.stats.cpu.usage_ns = Some(cpu_ns);
+        sample.stats.memory.usage = Some(4096);
+        let traffic = |bytes| Traffic { bytes, ..Traffic::default() };
+        let counters = Interface { receive: traffic(received), transmit: traffic(7) };
+        sample.interfaces.push(("eth0".to_owned(), counters));
+        let mut device = BlockDevice { name: b"/dev/sda".to_vec(), ..BlockDevice::default() };
+        device.stats.bytes.read = Some(read);
+        sample.devices.push(device);
+        reading(at, vec![sample])
+    }
+
+    fn running() -> Metadata {
+        Metadata { state: State::Running, ..metadata(ID, "web") }
+    }
+
+    fn cgroup(path: &str) -> Subject {
+        Subject::Cgroup(path.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn rates_are_of_two_readings() {
+        let readings = [busy(1000, 0, 0, 10), busy(3000, 3_000_000_000, 1001, 4106)];
+        let live = known(&readings, &[]).live(&cgroup("/a"), &Ask::default()).unwrap();
+        assert_eq!((live.interfaces, live.devices), (vec!["eth0".to_owned()], vec!["/dev/sda".to_owned()]));
+        let first = Point {
+            t: 1000,
+            c: [None; 3],
+            m: [Some(4096), Some(4096), None],
+            p: [None; 3],
+            n: vec![[None, None]],
+            d: vec![[None, None]],
+        };
+        let second = Point {
+            t: 3000,
+            c: [Some(1.5), None, None],
+            m: [Some(4096), Some(4096), None],
+            p: [None; 3],
+            n: vec![[Some(501), Some(0)]],
+            d: vec![[Some(2048), None]],
+        };
+        assert_eq!(live.points, [first, second]);
+        assert_eq!((live.now, live.span, live.whole), (3000, 120_000, true));
+    }
+
+    #[test]
+    fn a_counter_that_went_back_has_no_rate_nor_a_clock_that_did() {
+        let readings =
+            [busy(1000, 500, 900, 0), busy(2000, 400, 0, 5), busy(2000, 600, 10, 5), busy(1500, 700, 20, 5)];
+        let live = known(&readings, &[]).live(&cgroup("/a"), &Ask::default()).unwrap();
+        assert!(
+            live.points.iter().all(|point| point.c == [None; 3] && point.n[0][0].is_none()),
+            "{:?}",
+            live.points
+        );
+        assert_eq!(live.points[1].n[0][1], Some(0));
+    }
+
+    #[test]
+    fn only_what_is_new_is_sent() {
+        let readings = [busy(1000, 0, 0, 0), busy(2000, 5_000_000, 0, 0), busy(3000, 10_000_000, 0, 0)];
+        let known = known(&readings, &[]);
+        let live = |since| known.live(&cgroup("/a"), &Ask { since, rows: String::new() }).unwrap();
+        let times = |live: &Live| live.points.iter().map(|point| point.t).collect::<Vec<_>>();
+        assert_eq!((times(&live(1000)), live(1000).whole), (vec![2000, 3000], false));
+        // Of a reading that is not sent again.
+        assert_eq!(live(2000).points[0].c[0], Some(0.005));
+        assert_eq!((times(&live(3000)), live(3000).whole), (vec![], false));
+        // Our clock was set back: everything is sent again.
+        assert_eq!((times(&live(9000)), live(9000).whole), (vec![1000, 2000, 3000], true));
+    }
+
+    #[test]
+    fn rows_are_sent_once() {
+        let mut c1 = sample(format!("/docker/{ID}").as_bytes());
+        c1.metadata = Some(Arc::new(running()));
+        c1.stats.memory.usage = Some(77);
+        let readings = [reading(1, vec![sample(b"/"), sample(b"/docker"), c1, sample(b"/dockers")])];
+        let known = known(&readings, &[]);
+        let rows = |subject: &Subject, key: &str| {
+            known.live(subject, &Ask { since: 0, rows: key.to_owned() }).unwrap().rows
+        };
+        let all = rows(&cgroup("/"), "");
+        let list = all.list.unwrap();
+        let told: Vec<_> =
+            list.iter().map(|row| (row.name.as_str(), row.depth, row.state.as_str())).collect();
+        assert_eq!(told, [("docker", 0, ""), ("web", 1, "running"), ("dockers", 0, "")]);
+        assert_eq!(list[1].href, format!("/containers/docker/{ID}"));
+        assert_eq!(all.now, [(None, None), (None, Some(77)), (None, None)]);
+        assert!(rows(&cgroup("/"), &all.key).list.is_none());
+        assert_eq!(rows(&cgroup("/docker"), "").now.len(), 1);
+        assert_eq!(rows(&cgroup("/dockers"), "").now, []);
+    }
+
+    #[test]
+    fn containers_are_found_by_name_and_id_running_or_not() {
+        let mut stopped = metadata(&"b".repeat(64), "old");
+        (stopped.state, stopped.exit_code) = (State::Exited, 137);
+        let all = [Arc::new(running()), Arc::new(stopped)];
+        let readings = [reading(1, vec![sample(format!("/docker/{ID}").as_bytes())])];
+        let known = known(&readings, &all);
+        let live =
+            |name: &str| known.live(&Subject::Container(Runtime::Docker, name.to_owned()), &Ask::default());
+        for name in ["web", ID, &ID[..12], "7f0d"] {
+            let live = live(name).unwrap();
+            assert_eq!((live.name.as_str(), live.path), ("web", Some(format!("/docker/{ID}"))));
+        }
+        for name in ["7f0", "w", "", "bbbc"] {
+            assert!(live(name).is_none(), "{name}");
+        }
+        let old = live("old").unwrap();
+        assert!(old.path.is_none() && old.points.is_empty());
+        assert!(old.facts.contains(&("State", "exited (137)".to_owned())), "{:?}", old.facts);
+        assert!(old.facts.contains(&("Exit code", "137".to_owned())), "{:?}", old.facts);
+        assert!(known.live(&Subject::Container(Runtime::Podman, "web".into()), &Ask::default()).is_none());
+        let rows =
+            known.live(&Subject::Runtime(Runtime::Docker), &Ask::default()).unwrap().rows.list.unwrap();
+        let told: Vec<_> = rows.iter().map(|row| (row.href.as_str(), row.state.as_str())).collect();
+        assert_eq!(told, [("/docker/web", "running"), ("/docker/old", "exited (137)")]);
+    }
+
+    #[test]
+    fn a_container_without_its_runtime_is_found_by_id() {
+        let readings = [reading(1, vec![sample(format!("/docker/{ID}").as_bytes())])];
+        let known = known(&readings, &[]);
+        let live = known.live(&Subject::Container(Runtime::Docker, ID.to_owned()), &Ask::default()).unwrap();
+        assert_eq!(live.name, ID);
+        let rows =
+            known.live(&Subject::Runtime(Runtime::Docker), &Ask::default()).unwrap().rows.list.unwrap();
+        assert_eq!(rows[0].href, format!("/docker/{ID}"));
+    }
+
+    #[test]
+    fn limits_and_the_lack_of_them() {
+        let mut limited = sample(b"/a");
+        limited.stats.limits.cpu_quota_us = Some(50_000);
+        limited.stats.limits.cpu_period_us = Some(100_000);
+        limited.stats.limits.memory = Some(64 << 20);
+        let mut free = sample(b"/b");
+        free.stats.limits.cpu_period_us = Some(100_000);
+        free.stats.limits.memory = Some(u64::MAX);
+        let mut machine = sample(b"/");
+        machine.stats.limits.memory = Some(1 << 30);
+        let readings = [reading(1, vec![machine, limited, free])];
+        let known = known(&readings, &[]);
+        let live = |path| known.live(&cgroup(path), &Ask::default()).unwrap();
+        let most = |cpu, memory| Most { cpu, cores: Some(2), memory, machine: Some(1 << 30) };
+        assert_eq!(live("/a").most, most(Some(0.5), Some(64 << 20)));
+        assert_eq!((live("/b").most, live("/").most), (most(None, None), most(None, None)));
+        let fact =
+            |path, name| live(path).facts.into_iter().find(|(n, _)| *n == name).map(|(_, value)| value);
+        assert_eq!(fact("/a", "CPU limit").as_deref(), Some("0.5 CPUs"));
+        assert_eq!(fact("/a", "Memory limit").as_deref(), Some("64 MiB"));
+        assert_eq!(fact("/b", "CPU limit").as_deref(), Some("none"));
+        assert_eq!(fact("/b", "Memory limit").as_deref(), Some("none"));
+        assert_eq!(fact("/", "Memory").as_deref(), Some("1 GiB"));
+        assert_eq!(fact("/", "CPU limit"), None);
+    }
+
+    #[test]
+    fn text_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (104_857_600, "100 MiB"),
+            (1_048_575, "1 MiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        for (seconds, text) in [
+            (0.0, Some("1970-01-01 00:00:00 UTC")),
+            (951_782_400.5, Some("2000-02-29 00:00:00 UTC")),
+            (1_795_205_203.4, Some("2026-11-20 20:06:43 UTC")),
+            (4_107_542_399.0, Some("2100-02-28 23:59:59 UTC")),
+            (4_107_542_400.0, Some("2100-03-01 00:00:00 UTC")),
+            (-1.0, None),
+            (f64::NAN, None),
+            (1e300, None),
+        ] {
+            assert_eq!(date(seconds).as_deref(), text, "{seconds}");
+        }
+        assert_eq!(escape(b"/a b\\x2d\xff%<\"'/c_d.e~f-1"), "/a%20b%5Cx2d%FF%25%3C%22%27/c_d.e~f-1");
+    }
 }
