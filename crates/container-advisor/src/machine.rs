@@ -355,18 +355,20 @@ impl Machine {
         String::new()
     }
 
-    /// PRETTY_NAME of os-release(5); `Linux` if there is no such file or line.
+    /// PRETTY_NAME of the host's os-release(5); the original's words if there is no such line, or no such file.
     fn os_version(&self, buf: &mut Buf) -> String {
         for file in ["etc/os-release", "usr/lib/os-release"] {
             let Ok(bytes) = hostfs::read(self.rootfs.join(file), buf) else { continue };
-            if let Some(name) = scan::lines_loose(bytes).find_map(|line| line.strip_prefix(b"PRETTY_NAME=")) {
-                let name = name.trim_ascii();
-                let quoted = |quote: &[u8]| name.strip_prefix(quote)?.strip_suffix(quote);
-                let name = quoted(b"\"").or_else(|| quoted(b"'")).unwrap_or(name);
-                return String::from_utf8_lossy(name).into_owned();
-            }
+            let Some(name) = scan::lines_loose(bytes).find_map(|line| line.strip_prefix(b"PRETTY_NAME="))
+            else {
+                return "Linux".to_owned();
+            };
+            let name = name.trim_ascii();
+            let quoted = |quote: &[u8]| name.strip_prefix(quote)?.strip_suffix(quote);
+            let name = quoted(b"\"").or_else(|| quoted(b"'")).unwrap_or(name);
+            return String::from_utf8_lossy(name).into_owned();
         }
-        "Linux".to_owned()
+        "Unknown".to_owned()
     }
 }
 
@@ -645,6 +647,7 @@ mod tests {
         let info = machine(dir.path()).info(soon());
         assert_eq!((info.memory_capacity, &info.machine_id[..], &info.system_uuid[..]), (None, "", ""));
         assert!(info.disk_map.is_empty() && info.filesystems.is_empty() && info.topology.is_empty());
+        assert_eq!(info.os_version, "Unknown");
         assert!(!serde_json::to_string(&*info).unwrap().contains("memory_capacity"));
     }
 
