@@ -41,7 +41,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn counts(self, name: &[u8]) -> bool {
+    /// Whether an interface of this name counts.
+    pub(crate) fn counts(self, name: &[u8]) -> bool {
         let begins =
             |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         name != b"lo"
@@ -488,6 +489,24 @@ rubbish
         std::fs::write(dir.path().join("proc/5/stat"), &STAT[..STAT.len() - 1]).unwrap();
         assert_eq!(network.start_time(5), None);
         assert_eq!(network.read(5, Some(4711), Scope::Container, ALL, &mut Stats::default()), None);
+    }
+
+    #[test]
+    fn nothing_of_a_process_stays_open() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let (mut network, mut stats) = (Network::new(&Root::new("/proc")), Stats::default());
+        let start = network.start_time(child.id());
+        let answer = network.read(child.id(), start, Scope::Container, ALL, &mut stats);
+        let own = network.namespace(std::process::id());
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+        let open: Vec<_> = fds.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok()).collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(answer.is_some() && start.is_some());
+        assert!(stats.namespace.is_some() && stats.namespace == own, "a child is in its parent's namespace");
+        let directory = format!("/proc/{}", child.id());
+        assert!(open.iter().all(|path| !path.starts_with(&directory)), "{open:?}");
+        assert_eq!(network.read(child.id(), start, Scope::Container, ALL, &mut stats), None);
     }
 
     #[test]

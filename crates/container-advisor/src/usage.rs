@@ -105,6 +105,16 @@ struct State {
     is_closing: bool,
     /// When the next round may begin.
     next: Option<Instant>,
+    /// From the start of the last round to the next.
+    pause: Duration,
+}
+
+impl State {
+    /// Whether a number of this age may still be told: not if nobody asked for long, nor if a round does not end.
+    fn is_good(&self, age: Duration) -> bool {
+        const ROUND: Duration = Duration::from_secs(300);
+        age <= self.pause.saturating_mul(2) + ROUND
+    }
 }
 
 /// Why there is no number.
@@ -156,9 +166,11 @@ impl Usage {
         }
     }
 
-    /// What the last walk found of a container.
+    /// What the last walk found of a container, unless that is long ago.
     pub fn of(&self, id: &str) -> Option<Measured> {
-        self.shared.lock().results.get(id)?.ok()
+        let state = self.shared.lock();
+        let found = state.results.get(id)?.ok()?;
+        state.is_good(found.at.elapsed()).then_some(found)
     }
 
     /// Every container's result, or why there is none, in order of id: for `/validate/`.
@@ -211,7 +223,9 @@ impl Shared {
             self.lock().results.insert(layer.id.clone(), found);
         }
         let worked = start.elapsed().saturating_sub(walk.slept);
-        self.lock().next = Some(start + self.pause(worked));
+        let mut state = self.lock();
+        state.pause = self.pause(worked);
+        state.next = Some(start + state.pause);
     }
 
     /// How long after its start a round that worked for so long is followed by the next.
@@ -248,13 +262,13 @@ impl Walk<'_> {
         let Some(writable) = &layer.writable else {
             return Err(Failure::new("the runtime does not tell where the writable layer is"));
         };
-        let dir = open_dir(CWD, &*self.shared.rootfs.join(Path::new(writable)))?;
+        let dir = open_dir(CWD, &self.shared.rootfs.join(writable))?;
         let state = rustix::fs::fstat(&dir)?;
         let space = rustix::fs::fstatvfs(&dir)?;
         let layer_sum = self.tree(&dir, &state)?;
         let mut bytes = layer_sum.bytes;
         if let Some(logs) = &layer.logs {
-            match open_dir(CWD, &*self.shared.rootfs.join(Path::new(logs))) {
+            match open_dir(CWD, &self.shared.rootfs.join(logs)) {
                 Ok(dir) => {
                     let state = rustix::fs::fstat(&dir)?;
                     bytes = bytes.saturating_add(self.tree(&dir, &state)?.bytes);
@@ -491,7 +505,7 @@ mod tests {
     fn without_permission_there_is_no_number_and_no_second_try() {
         let (dir, usage) = setup();
         let inner = dir.path().join("layer/sub/deep");
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o000)).unwrap();
         let is_denied = fs::read_dir(&inner).is_err();
         let layers = [layer("a", Some("/layer"), None)];
         walk(&usage, &layers);
@@ -538,6 +552,9 @@ mod tests {
         let pause = |worked| usage.shared.pause(Duration::from_millis(worked)).as_secs();
         assert_eq!((pause(0), pause(600), pause(601), pause(1201)), (60, 60, 120, 240));
         assert_eq!(pause(12_001), 1920);
+        let mut state = usage.shared.lock();
+        state.pause = Duration::from_secs(60);
+        assert!(state.is_good(Duration::from_secs(420)) && !state.is_good(Duration::from_secs(421)));
     }
 
     #[test]
