@@ -345,7 +345,10 @@ impl<'a> Known<'a> {
                 for metadata in known {
                     let id = Some(metadata.id.as_str());
                     let sample = newest.containers.iter().find(|sample| sample.id.as_deref() == id);
-                    add(container_row(*runtime, &metadata.name, Some(metadata), sample), sample);
+                    add(
+                        container_row(*runtime, &metadata.name, &metadata.name, Some(metadata), sample),
+                        sample,
+                    );
                 }
                 let is_told = |id: &str| self.containers.iter().any(|metadata| metadata.id == id);
                 let is_unknown = |sample: &&Sample| {
@@ -353,7 +356,7 @@ impl<'a> Known<'a> {
                 };
                 for sample in newest.containers.iter().filter(is_unknown) {
                     let id = sample.id.as_deref().unwrap_or_default();
-                    add(container_row(*runtime, id, None, Some(sample)), Some(sample));
+                    add(container_row(*runtime, id, &short_id(id), None, Some(sample)), Some(sample));
                 }
             }
         }
@@ -370,16 +373,21 @@ pub fn below<'a>(reading: &'a Reading, path: &'a [u8]) -> impl Iterator<Item = &
     })
 }
 
-/// What a cgroup is called: a container by its name, any other by the last part of its path.
+/// What a cgroup is called: a container by its name or the beginning of its id, any other by the last part of its path.
 pub fn name(sample: &Sample) -> String {
-    match &sample.metadata {
-        Some(metadata) => metadata.name.clone(),
-        None if *sample.path == *b"/" => "/".to_owned(),
-        None => {
+    match (&sample.metadata, &sample.id) {
+        (Some(metadata), _) => metadata.name.clone(),
+        (None, Some(id)) => short_id(id),
+        (None, None) => {
             let last = sample.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
             String::from_utf8_lossy(last).into_owned()
         }
     }
+}
+
+/// The beginning of an id, which the runtimes show too.
+fn short_id(id: &str) -> String {
+    id.chars().take(12).collect()
 }
 
 /// A runtime's name as people write it.
@@ -481,13 +489,14 @@ fn cgroup_row(sample: &Sample, parent: &[u8]) -> Row {
 
 fn container_row(
     runtime: Runtime,
+    asked: &str,
     name: &str,
     metadata: Option<&Arc<Metadata>>,
     sample: Option<&Sample>,
 ) -> Row {
     let of = if runtime == Runtime::Podman { "podman" } else { "docker" };
     Row {
-        href: format!("/{of}/{}", escape(name.as_bytes())),
+        href: format!("/{of}/{}", escape(asked.as_bytes())),
         name: name.to_owned(),
         depth: 0,
         state: metadata.map(|metadata| state(metadata)).unwrap_or_default(),
@@ -612,7 +621,7 @@ fn facts(found: &Found, cores: Option<u64>) -> Vec<(&'static str, String)> {
     if let Some(metadata) = found.metadata {
         add("State", Some(state(metadata)));
         add("Image", Some(metadata.image.clone()));
-        add("Id", Some(metadata.id.chars().take(12).collect()));
+        add("Id", Some(short_id(&metadata.id)));
         add("Runtime", Some(title(metadata.runtime).to_owned()));
         add("Health", metadata.health.map(|health| health_word(health).to_owned()));
         add("Restarts", Some(metadata.restart_count.to_string()));
@@ -855,7 +864,7 @@ pub(super) mod tests {
         let readings = [reading(1, vec![sample(format!("/docker/{ID}").as_bytes())])];
         let known = known(&readings, &[]);
         let live = known.live(&Subject::Container(Runtime::Docker, ID.to_owned()), &Ask::default()).unwrap();
-        assert_eq!(live.name, ID);
+        assert_eq!(live.name, ID[..12]);
         let rows =
             known.live(&Subject::Runtime(Runtime::Docker), &Ask::default()).unwrap().rows.list.unwrap();
         assert_eq!(rows[0].href, format!("/docker/{ID}"));

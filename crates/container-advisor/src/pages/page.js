@@ -175,8 +175,9 @@
   function chart(slot, order, makeIt) {
     if (!slot.chart) {
       slot.chart = makeIt();
-      slot.chart.element.style.order = order;
-      place.append(slot.chart.element);
+      slot.order = order;
+      const after = Object.values(slots).filter((other) => other.chart && other.order > order);
+      place.insertBefore(slot.chart.element, after.length ? after[0].chart.element : null);
     }
     return slot.chart;
   }
