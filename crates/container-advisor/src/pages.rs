@@ -343,7 +343,7 @@ fn document(known: &Known, subject: &Subject, live: &Live, prefix: &str) -> Page
         }
         "crumbs" => crumbs(known, subject, live, prefix, out),
         "heading" => push_text(out, &live.name),
-        "body" => body(live, prefix, out),
+        "body" => body(subject, live, prefix, out),
         _ => {}
     });
     private(secure(html(StatusCode::OK, body)))
@@ -376,7 +376,7 @@ fn crumbs(known: &Known, subject: &Subject, live: &Live, prefix: &str, out: &mut
     }
 }
 
-fn body(live: &Live, prefix: &str, out: &mut String) {
+fn body(subject: &Subject, live: &Live, prefix: &str, out: &mut String) {
     let table = |heading: &str, id: &str, facts: &[(&str, String)], out: &mut String| {
         if facts.is_empty() {
             return;
@@ -391,6 +391,11 @@ fn body(live: &Live, prefix: &str, out: &mut String) {
         }
         out.push_str("</dl></section>\n");
     };
+    if let Some(note) = &live.note {
+        out.push_str("<noscript><p class=\"message\">");
+        push_text(out, note);
+        out.push_str("</p></noscript>\n");
+    }
     table("Daemon", "daemon", &live.daemon, out);
     table("Facts and limits", "facts", &live.facts, out);
     out.push_str("<div id=\"charts\"></div>\n");
@@ -405,9 +410,10 @@ fn body(live: &Live, prefix: &str, out: &mut String) {
     if rows.is_empty() {
         out.push_str(" hidden");
     }
-    out.push_str(
-        "><h2>Containers and cgroups</h2><div class=\"wide\"><table><thead><tr><th scope=\"col\">Name</th>",
-    );
+    let heading =
+        if matches!(subject, Subject::Runtime(_)) { "Containers" } else { "Containers and cgroups below" };
+    out.push_str(&format!("><h2>{heading}</h2>"));
+    out.push_str("<div class=\"wide\"><table><thead><tr><th scope=\"col\">Name</th>");
     out.push_str("<th scope=\"col\">State</th><th scope=\"col\" class=\"extra\">Image</th>");
     out.push_str("<th scope=\"col\" class=\"number\">CPUs</th><th scope=\"col\" class=\"number\">Memory</th></tr></thead><tbody>");
     for (row, (cpu, memory)) in rows.iter().zip(&live.rows.now) {
@@ -524,7 +530,7 @@ fn private(mut page: Page) -> Page {
 mod tests {
     use super::live::tests::{ID, known, reading, sample};
     use super::*;
-    use crate::metadata::tests::metadata;
+    use crate::metadata::testing::metadata;
 
     #[test]
     fn paths_and_what_they_ask_for() {
