@@ -274,9 +274,7 @@ pub(crate) mod testing {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    pub(crate) use super::testing::metadata;
-
+mod tests {
     use super::*;
 
     #[tokio::test]
