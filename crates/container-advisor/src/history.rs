@@ -229,25 +229,32 @@ impl History {
     }
 
     fn note(&self, began: Instant, reading: Option<Reading>) {
+        let new = reading.map(|reading| {
+            let bytes = reading.size();
+            Kept { reading: Arc::new(reading), began, bytes }
+        });
+        let mut gone = Vec::new();
         let mut inner = self.lock();
-        match reading {
-            Some(reading) => {
-                let bytes = reading.size();
-                inner.bytes += bytes;
-                inner.kept.push_back(Kept { reading: Arc::new(reading), began, bytes });
+        match new {
+            Some(new) => {
+                inner.bytes += new.bytes;
+                inner.kept.push_back(new);
             }
-            None => drop(inner.clear()),
+            None => gone.extend(inner.clear()),
         }
+        let is_old = |kept: &Kept| kept.began + self.duration < began;
         while inner.kept.len() > 1
-            && (inner.bytes > self.most_bytes
-                || inner.kept.front().is_some_and(|kept| kept.began + self.duration < began))
+            && (inner.bytes > self.most_bytes || inner.kept.front().is_some_and(is_old))
         {
             if let Some(oldest) = inner.kept.pop_front() {
                 inner.bytes -= oldest.bytes;
+                gone.push(oldest);
             }
         }
         drop(inner);
         self.taken.send_modify(|count| *count += 1);
+        // It takes a while, in which nobody is to wait for the lock.
+        drop(gone);
     }
 }
 
@@ -421,12 +428,11 @@ mod tests {
         sleep(seconds(60.0)).await;
         // From the look to the end, both included.
         assert_eq!((count.load(Ordering::SeqCst), tasks()), (LINGER.as_secs() + 1, 0));
-        let inner = history.lock();
-        assert_eq!(
-            (inner.kept.len(), inner.kept.capacity(), inner.bytes, inner.is_sampling),
-            (0, 0, 0, false)
-        );
-        drop(inner);
+        let left = {
+            let inner = history.lock();
+            (inner.kept.len(), inner.kept.capacity(), inner.bytes, inner.is_sampling)
+        };
+        assert_eq!(left, (0, 0, 0, false));
         assert_eq!(
             numbers(&history.look().await),
             [LINGER.as_secs() + 2],
@@ -485,6 +491,28 @@ mod tests {
         assert_eq!(numbers(&history.look().await), [2]);
         sleep(seconds(1.5)).await;
         assert_eq!(numbers(&history.look().await), [4]);
+    }
+
+    #[tokio::test]
+    async fn the_event_loop_goes_on_while_a_reading_is_slow() {
+        let (go, wait) = std::sync::mpsc::channel();
+        let wait = Mutex::new(wait);
+        let take = move |_: Option<&Reading>| {
+            // As behind a scrape that holds the lock.
+            wait.lock().expect("one reader").recv().expect("a word");
+            Ok(reading(7, Vec::new()))
+        };
+        let history = History::with(Box::new(take), LONG, MOST_BYTES);
+        let looker = Arc::clone(&history);
+        let look = tokio::spawn(async move { looker.look().await });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!look.is_finished());
+        go.send(()).expect("a reader");
+        assert_eq!(numbers(&look.await.expect("an answer")), [7]);
+        // The sampler may be waiting for its next word: without one it ends with a panic, as a task, and the runtime can end.
+        drop(go);
     }
 
     #[tokio::test(start_paused = true)]
