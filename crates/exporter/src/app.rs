@@ -18,7 +18,7 @@ use crate::flags::{Asked, Flag, FlagError, Flags, Program, Style};
 use crate::own::{Build, Own};
 use crate::scrape::Scraper;
 use crate::web::listen::Address;
-use crate::web::{self, Landing, Pages, Site};
+use crate::web::{self, Auth, Landing, Pages, Site};
 
 /// What makes one exporter differ from another.
 pub struct Product {
@@ -130,6 +130,7 @@ impl Product {
         if !path.starts_with('/') {
             return Err(flags.error("web.telemetry-path", "must begin with /"));
         }
+        let prefix = prefix(flags)?;
         if !flags.text("web.config.file").is_empty() {
             return Err(flags.error(
                 "web.config.file",
@@ -160,7 +161,9 @@ impl Product {
             known,
             metrics_path: path.to_owned(),
             max_requests: flags.number("web.max-requests"),
-            pages: pages.unwrap_or_else(|| Arc::new(Landing::new(self.landing(path)))),
+            pages: pages.unwrap_or_else(|| Arc::new(Landing::new(self.landing(&format!("{prefix}{path}"))))),
+            prefix,
+            auth: auth(flags)?,
             patience: web::Patience::default(),
         };
         Ok((site, tasks))
@@ -174,6 +177,40 @@ impl Product {
             .replace("{version}", &escape(self.build.version))
             .replace("{metrics}", &escape(path))
     }
+}
+
+/// The flag of products whose every path may begin with a prefix.
+const PREFIX: &str = "url_base_prefix";
+
+fn prefix(flags: &Flags) -> Result<String, FlagError> {
+    if !flags.is_declared(PREFIX) {
+        return Ok(String::new());
+    }
+    web::prefix(flags.text(PREFIX)).map_err(|why| flags.error(PREFIX, why))
+}
+
+/// The flags of products that ask for passwords. The original's second way to do so is not here.
+const AUTH_FILE: &str = "http_auth_file";
+const AUTH_REALM: &str = "http_auth_realm";
+const DIGEST_FILE: &str = "http_digest_file";
+
+fn auth(flags: &Flags) -> Result<Option<Auth>, FlagError> {
+    let file = if flags.is_declared(AUTH_FILE) { flags.text(AUTH_FILE) } else { "" };
+    if flags.is_declared(DIGEST_FILE) && !flags.text(DIGEST_FILE).is_empty() {
+        let instead = flags.spelled(AUTH_FILE);
+        if file.is_empty() {
+            let why = format!(
+                "digest authentication is not supported: make a file with htpasswd -B and give it with {instead}"
+            );
+            return Err(flags.error(DIGEST_FILE, why));
+        }
+        crate::log!(Warn, &format!("{} has no effect beside {instead}", flags.spelled(DIGEST_FILE)));
+    }
+    if file.is_empty() {
+        return Ok(None);
+    }
+    let realm = if flags.is_declared(AUTH_REALM) { flags.text(AUTH_REALM) } else { "" };
+    Auth::open(file.as_ref(), realm).map(Some).map_err(|why| flags.error(AUTH_FILE, why))
 }
 
 /// `collector.<name>`. Flags live as long as the process, so their names may.
@@ -242,7 +279,7 @@ fn run(product: &Product, flags: &Flags, site: Site, tasks: Vec<Task>) -> ExitCo
         Err(error) => return fatal("cannot start the event loop", &error),
     };
     let connections = raise_descriptor_limit();
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let listeners = match listeners(flags) {
             Ok(listeners) => listeners,
             Err((address, error)) => return fatal(&format!("cannot listen on {address}"), &error),
@@ -260,13 +297,16 @@ fn run(product: &Product, flags: &Flags, site: Site, tasks: Vec<Task>) -> ExitCo
         });
         // What the command line took to be parsed.
         hostfs::sys::give_memory_back();
-        let tasks: JoinSet<()> = tasks.into_iter().collect();
+        let mut tasks: JoinSet<()> = tasks.into_iter().collect();
         web::serve(Arc::new(site), listeners, connections, stopped).await;
         // Pages may ask them until the last answer is out.
-        drop(tasks);
+        tasks.shutdown().await;
         crate::log!(Info, "Stopped");
         ExitCode::SUCCESS
-    })
+    });
+    // A thread that computes, or hangs in a system call, does not hold the stop.
+    runtime.shutdown_background();
+    code
 }
 
 fn fatal(what: &str, error: &std::io::Error) -> ExitCode {
@@ -331,6 +371,10 @@ fn raise_descriptor_limit() -> usize {
 
 /// Asks `/-/healthy` of the first listen address.
 fn healthcheck(product: &Product, flags: &Flags) -> ExitCode {
+    let prefix = match prefix(flags) {
+        Ok(prefix) => prefix,
+        Err(error) => return usage(product, &error),
+    };
     let address = &flags.list("web.listen-address")[0];
     let failed = |why: &dyn std::fmt::Display| {
         let _ = writeln!(std::io::stderr(), "{} {HEALTHCHECK}: {address}: {why}", product.name);
@@ -341,13 +385,19 @@ fn healthcheck(product: &Product, flags: &Flags) -> ExitCode {
         let target = Address::parse(address).map_err(std::io::Error::other)?.reach()?;
         let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(5))?;
         stream.set_read_timeout(timeout)?;
-        stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let request =
+            format!("GET {prefix}/-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.take(4096).read_to_string(&mut answer)?;
         Ok(answer)
     };
     match ask() {
         Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => ExitCode::SUCCESS,
+        // It serves those who know a password, which this is no place for.
+        Ok(answer) if answer.starts_with("HTTP/1.1 401 ") && flags.is_declared(AUTH_FILE) => {
+            ExitCode::SUCCESS
+        }
         Ok(answer) => failed(&format!("answered {:?}", answer.lines().next().unwrap_or_default())),
         Err(error) => failed(&error),
     }

@@ -2,7 +2,7 @@
 //!
 //! Kingpin's: `--flag=value` and `--flag value`, where a value that begins with a dash needs the first form; a switch is `--x` or `--no-x` and takes no
 //! value; a flag given twice is an error, but for lists; `@file` stands for the lines of a file, each one argument, but for comments (`#`).
-//! Those of Go's package `flag` are in [`go`], which puts them into the first form.
+//! Those of Go's package `flag` are put into the first form before the parser sees them.
 //!
 //! Flags are constants beside what they steer, so that the help, the README's table
 //! and the tests come from one list. Parsing is clap's; what clap cannot know (the other side of a switch, old names) is here.
@@ -313,6 +313,10 @@ impl Flags {
                 continue;
             }
             let (old, now) = (self.spelled(flag.name), self.spelled(new));
+            if self.is_given(new) && self.style == Style::Go {
+                self.warnings.push(format!("{old} has no effect beside {now}, its new name"));
+                continue;
+            }
             if self.is_given(new) {
                 return Err(FlagError(format!(
                     "{old}: cannot be combined with {now}, its new name: give the latter alone"

@@ -6,6 +6,9 @@
 //! | `/-/healthy` | 200 as long as the process serves |
 //! | any other | the product's [`Pages`]; without any, the landing page at `/` and 404 |
 //!
+//! Each path is behind the prefix, if there is one; outside of it everything is 404. Before all of that comes the password, if there are
+//! any: no path is exempt.
+//!
 //! GET and HEAD only, and POST for pages. Limits: connections, requests at once ([`FLAGS`]), and time in every phase of a connection.
 
 use std::borrow::Cow;
@@ -24,11 +27,13 @@ use crate::flags::Flag;
 use crate::own::Answer;
 use crate::scrape::Scraper;
 
+mod auth;
 mod connection;
 pub mod listen;
 
 use connection::Upload;
 
+pub use auth::Auth;
 pub use connection::Patience;
 pub use hyper::{Method, StatusCode};
 
@@ -70,8 +75,25 @@ pub struct Site {
     pub max_requests: u64,
     /// Answers every other path.
     pub pages: Arc<dyn Pages>,
+    /// What every path begins with: empty, or as [`prefix`] gives it.
+    pub prefix: String,
+    /// Who may ask; everyone if `None`.
+    pub auth: Option<Auth>,
     /// How long peers may do nothing.
     pub patience: Patience,
+}
+
+/// A prefix for every path, without the slash at its end.
+///
+/// # Errors
+/// What would be right.
+pub fn prefix(text: &str) -> Result<String, &'static str> {
+    let prefix = text.trim_end_matches('/');
+    // It is compared with paths as they are sent, and stands in links: nothing that is written in more than one way.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    let good =
+        prefix.is_empty() || (prefix.starts_with('/') && prefix.bytes().all(plain) && !prefix.contains("//"));
+    good.then(|| prefix.to_owned()).ok_or("must be a path such as /cadvisor, of letters, digits and -._~/")
 }
 
 /// An answer.
@@ -198,9 +220,22 @@ async fn accept(
 }
 
 async fn answer(site: Arc<Site>, request: Request<Upload>) -> Page {
+    if let Some(auth) = &site.auth
+        && let Err(refusal) = auth.check(request.headers()).await
+    {
+        return refusal;
+    }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    match request.uri().path() {
-        _ if !reads && request.method() != Method::POST => not_allowed(),
+    if !reads && request.method() != Method::POST {
+        return not_allowed();
+    }
+    let path = match request.uri().path().strip_prefix(&*site.prefix) {
+        Some("") => return redirect(&format!("{}/", site.prefix)),
+        Some(path) if path.starts_with('/') => path,
+        // "*", a host and port, or a path that has not the prefix.
+        _ => return text(StatusCode::NOT_FOUND, "404 page not found\n"),
+    };
+    match path {
         // As the original: a telemetry path of "/" is every path.
         path if !reads && (path == "/-/healthy" || path == site.metrics_path || site.metrics_path == "/") => {
             not_allowed()
@@ -214,7 +249,7 @@ async fn answer(site: Arc<Site>, request: Request<Upload>) -> Page {
                 path: path.to_owned(),
                 query: query.map(|(key, value)| (key.into_owned(), value.into_owned())).collect(),
                 body: Bytes::new(),
-                prefix: String::new(),
+                prefix: site.prefix.clone(),
             };
             if !reads {
                 call.body = match request.into_body().read().await {
@@ -291,8 +326,10 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Page {
 
 /// Sends the peer elsewhere, with the same method (307). `location` is escaped as a path is, and begins with the [`Call`]'s prefix.
 pub fn redirect(location: &str) -> Page {
-    let Ok(value) = HeaderValue::from_str(location) else {
-        return text(StatusCode::BAD_REQUEST, "400 this path cannot be in a header\n");
+    // Two slashes begin the name of another host.
+    let elsewhere = location.starts_with("//") || location.starts_with("/\\");
+    let (false, Ok(value)) = (elsewhere, HeaderValue::from_str(location)) else {
+        return text(StatusCode::BAD_REQUEST, "400 bad path\n");
     };
     let mut page = text(StatusCode::TEMPORARY_REDIRECT, "");
     page.headers_mut().insert(header::LOCATION, value);
@@ -455,6 +492,8 @@ mod tests {
             metrics_path: "/metrics".into(),
             max_requests: 0,
             pages: Arc::new(Landing::new("")),
+            prefix: String::new(),
+            auth: None,
             patience: Patience::default(),
         }
     }
@@ -508,6 +547,31 @@ mod tests {
                 .ends_with("version=0.0.4; charset=utf-8; escaping=allow-utf-8")
         );
         assert!(content_type(&headers(&[])).ends_with("escaping=underscores"));
+    }
+
+    #[test]
+    fn prefixes() {
+        for (text, expected) in
+            [("", ""), ("/", ""), ("/a", "/a"), ("/a/", "/a"), ("/a/b-c.d_e~1", "/a/b-c.d_e~1")]
+        {
+            assert_eq!(prefix(text).as_deref(), Ok(expected));
+        }
+        for bad in ["a", "//a", "/a//b", "/a b", "/a%20b", "/a?b", "/\u{e9}", "http://a"] {
+            assert!(prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn redirects_stay_here() {
+        for (location, status) in [("/a/", 307), ("//evil", 400), ("/\\evil", 400), ("/a\nb", 400)] {
+            assert_eq!(redirect(location).status(), status, "{location}");
+        }
+    }
+
+    #[test]
+    fn paths_are_decoded_once() {
+        assert_eq!(decode_path("/a%5cx2d+b%25").as_deref(), Some("/a\\x2d+b%"));
+        assert_eq!((decode_path("/%f"), decode_path("/%zz"), decode_path("/%ff")), (None, None, None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use exporter::own::{Build, Own};
 use exporter::scrape::Scraper;
-use exporter::web::{self, Call, Landing, Page, Patience, Site};
+use exporter::web::{self, Auth, Call, Landing, Page, Patience, Site};
 use exporter::{Collector, Error, Kind, Text};
 
 /// Writes one small family, or a large one.
@@ -70,6 +70,16 @@ const QUICK: Patience = Patience {
 
 impl Server {
     fn start(collector: Box<dyn Collector>, max_requests: u64, connections: usize) -> Self {
+        Server::start_behind("", None, collector, max_requests, connections)
+    }
+
+    fn start_behind(
+        prefix: &str,
+        auth: Option<Auth>,
+        collector: Box<dyn Collector>,
+        max_requests: u64,
+        connections: usize,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -81,6 +91,8 @@ impl Server {
             metrics_path: "/metrics".into(),
             max_requests,
             pages: Arc::new(Pages),
+            prefix: prefix.to_owned(),
+            auth,
             patience: QUICK,
         };
         let thread = std::thread::spawn(move || {
@@ -201,6 +213,57 @@ fn pages_have_queries_and_what_is_posted() {
     }
     let head = server.ask("HEAD /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(status(&head) == "201" && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[test]
+fn everything_is_behind_the_prefix() {
+    let server = Server::start_behind("/x/y", None, Box::new(Rows(1)), 40, 100);
+    for path in ["/x/y/metrics", "/x/y/-/healthy", "/x/y/", "/x/y/?a"] {
+        assert_eq!(status(&server.get(path)), "200", "{path}");
+    }
+    for path in
+        ["/", "/metrics", "/-/healthy", "/x", "/x/", "/x/ymetrics", "/x/y/x/y/metrics", "//x/y/metrics"]
+    {
+        assert_eq!(status(&server.get(path)), "404", "{path}");
+    }
+    for (path, to) in [("/x/y", "/x/y/"), ("/x/y/away", "/x/y/echo")] {
+        let away = server.get(path);
+        assert!(status(&away) == "307" && away.contains(&format!("\r\nlocation: {to}\r\n")), "{away}");
+    }
+    assert!(server.get("/x/y/echo").contains(r#"GET /echo [] "/x/y" "#));
+}
+
+#[test]
+fn no_path_and_no_method_goes_without_a_password_when_there_are_any() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("htpasswd");
+    std::fs::write(&file, "u:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n").unwrap();
+    let auth = Auth::open(&file, "localhost").unwrap();
+    let server = Server::start_behind("/x", Some(auth), Box::new(Rows(1)), 40, 100);
+    let ask = |method: &str, path: &str, user: &str| {
+        server.ask(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{user}\r\n"))
+    };
+    let (right, wrong) = ("Authorization: Basic dTpzZWNyZXQ=\r\n", "Authorization: Basic dTp3cm9uZw==\r\n");
+    for (path, expected) in [
+        ("/x/metrics", "200"),
+        ("/x/-/healthy", "200"),
+        ("/x/", "200"),
+        ("/x/nope", "404"),
+        ("/x", "307"),
+        ("/", "404"),
+    ] {
+        assert_eq!(status(&ask("GET", path, right)), expected, "{path}");
+        for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] {
+            for user in ["", wrong] {
+                let answer = ask(method, path, user);
+                assert_eq!(status(&answer), "401", "{method} {path}");
+                assert!(answer.contains("\r\nwww-authenticate: Basic realm=\"localhost\"\r\n"), "{answer}");
+            }
+        }
+    }
+    assert_eq!(status(&ask("POST", "/x/metrics", right)), "405");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(status(&ask("GET", "/x/-/healthy", right)), "500");
 }
 
 #[test]

@@ -232,10 +232,6 @@ mod tests {
             (&["@/no/such/file"], "unexpected @/no/such/file: there are no positional arguments"),
             (&["---port=1"], "bad flag syntax: ---port=1"),
             (&["-=1"], "bad flag syntax: -=1"),
-            (
-                &["-old_interval=1s", "-housekeeping_interval=2s"],
-                "-old_interval: cannot be combined with -housekeeping_interval, its new name: give the latter alone",
-            ),
         ] {
             assert_eq!(parse(args).unwrap_err(), expected);
         }
@@ -261,6 +257,12 @@ mod tests {
         assert_eq!(
             parse(&["-old_interval=1s"]).unwrap().warnings(),
             ["-old_interval is DEPRECATED and will be removed, use -housekeeping_interval"]
+        );
+        let flags = parse(&["-old_interval=1s", "-housekeeping_interval=2s"]).unwrap();
+        assert_eq!(flags.text("housekeeping_interval"), "2s");
+        assert_eq!(
+            flags.warnings(),
+            ["-old_interval has no effect beside -housekeeping_interval, its new name"]
         );
     }
 
