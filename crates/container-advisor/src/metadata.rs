@@ -51,6 +51,13 @@ pub enum Network {
     Container,
 }
 
+/// The most labels of a container that are kept, and the most variables of its environment: the first in order.
+pub const LABELS_MOST: usize = 1024;
+/// The most bytes of a label's value that are kept: a longer one is cut between two letters. A label with a longer key is left out.
+pub const LABEL_MOST: usize = 4 << 10;
+/// The most bytes of an environment variable's value that are kept: a longer one is cut between two letters.
+pub const ENV_MOST: usize = 64 << 10;
+
 /// What the runtime's API says of one container, running or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
@@ -62,9 +69,9 @@ pub struct Metadata {
     pub name: String,
     /// As it was given when the container was made: `nginx:latest`.
     pub image: String,
-    /// Labels of the container and its image, in order of key, as they are.
+    /// Labels of the container and its image, in order of key: as they are, within [`LABELS_MOST`] and [`LABEL_MOST`].
     pub labels: Vec<(String, String)>,
-    /// Environment variables whose names the settings allow, in order of name.
+    /// Environment variables whose names the settings allow, in order of name, in small letters; within [`LABELS_MOST`] and [`ENV_MOST`].
     pub env: Vec<(String, String)>,
     /// Made, in seconds since 1970.
     pub created: Option<f64>,
@@ -230,6 +237,7 @@ impl Directory {
 }
 
 #[cfg(test)]
+<<<<<<< HEAD
 pub(crate) mod tests {
     use super::*;
 
@@ -239,13 +247,28 @@ pub(crate) mod tests {
             id: id.into(),
             runtime: Runtime::Docker,
             name: name.into(),
+=======
+pub(crate) mod testing {
+    use super::*;
+
+    /// A container that was made and never started.
+    pub(crate) fn metadata(id: &str, name: &str) -> Metadata {
+        Metadata {
+            id: id.to_owned(),
+            runtime: Runtime::Docker,
+            name: name.to_owned(),
+>>>>>>> w-docker
             image: String::new(),
             labels: Vec::new(),
             env: Vec::new(),
             created: None,
             started: None,
             finished: None,
+<<<<<<< HEAD
             state: State::Running,
+=======
+            state: State::Created,
+>>>>>>> w-docker
             health: None,
             restart_count: 0,
             exit_code: 0,
@@ -257,3 +280,44 @@ pub(crate) mod tests {
         }
     }
 }
+<<<<<<< HEAD
+=======
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_scrape_while_the_watcher_is_busy_is_not_lost() {
+        let directory = Arc::new(Directory::default());
+        directory.scraped(["a".to_owned()].into_iter());
+        let mut seen = 0;
+        directory.next_scrape(&mut seen).await;
+        assert_eq!((seen, directory.unknown()), (1, vec!["a".to_owned()]));
+        let waiting = tokio::spawn({
+            let directory = Arc::clone(&directory);
+            async move { directory.next_scrape(&mut seen).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "there was no other scrape");
+        directory.scraped(std::iter::empty());
+        waiting.await.expect("the next scrape");
+    }
+
+    #[test]
+    fn the_generation_rises_with_changes_alone() {
+        let directory = Directory::default();
+        directory.scraped(["a".to_owned(), "b".to_owned()].into_iter());
+        directory.put(testing::metadata("a", "web"));
+        directory.put(testing::metadata("a", "web"));
+        assert_eq!((directory.generation(), directory.unknown()), (1, vec!["b".to_owned()]));
+        directory.retain(Runtime::Podman, |_| false);
+        directory.retain(Runtime::Docker, |_| true);
+        directory.remove("b");
+        assert_eq!((directory.generation(), directory.all().len()), (1, 1));
+        directory.put(testing::metadata("a", "db"));
+        directory.retain(Runtime::Docker, |metadata| metadata.name != "db");
+        assert_eq!((directory.generation(), directory.all().len()), (3, 0));
+    }
+}
+>>>>>>> w-docker
