@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use exporter::{Collector, Error, Text};
-use hostfs::Root;
+use hostfs::{Buf, Root, scan};
 use serde::Serialize;
 
 use crate::filesystems::Filesystems;
@@ -271,4 +271,20 @@ impl Collector for MachineCollector {
     fn collect(&mut self, _out: &mut Text, _deadline: Instant) -> Result<(), Error> {
         unimplemented!()
     }
+}
+
+/// MemTotal and SwapTotal of `/proc/meminfo`, in bytes.
+pub(crate) fn memory(proc: &Root, buf: &mut Buf) -> (Option<u64>, Option<u64>) {
+    let Ok(bytes) = hostfs::read(proc.join("meminfo"), buf) else { return (None, None) };
+    (meminfo(bytes, b"MemTotal:"), meminfo(bytes, b"SwapTotal:"))
+}
+
+/// A line of a meminfo, in bytes; those of a NUMA node begin with the node's name.
+fn meminfo(bytes: &[u8], key: &[u8]) -> Option<u64> {
+    scan::lines(bytes).find_map(|line| {
+        let mut fields = scan::fields(line);
+        fields.find(|field| *field == key)?;
+        let kilobytes = fields.next_u64()?;
+        (fields.next() == Some(b"kB")).then(|| kilobytes.saturating_mul(1024))
+    })
 }

@@ -21,6 +21,19 @@ pub fn give_memory_back() {
     }
 }
 
+/// Has the calling thread step back behind all others: lowest CPU priority (nice 19), and block I/O only when nobody else wants any
+/// (the idle class of ioprio_set(2), for schedulers that know it). Neither needs a privilege; what is refused stays as it was.
+#[allow(unsafe_code)]
+pub fn lower_this_thread() {
+    const WHO_PROCESS: libc::c_long = 1;
+    const CLASS_IDLE: libc::c_long = 3 << 13;
+    let _ = rustix::process::setpriority_process(None, 19);
+    // SAFETY: the call takes three integers, no pointer, and 0 stands for the calling thread.
+    unsafe {
+        libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0 as libc::c_long, CLASS_IDLE);
+    }
+}
+
 /// What an error number means, in the words that Go's syscall package uses, which node_exporter puts into labels.
 pub fn describe(errno: Errno) -> &'static str {
     match errno {
