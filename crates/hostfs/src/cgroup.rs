@@ -1,60 +1,248 @@
 //! Control groups: which there are, and what the kernel accounts to each, in one shape for cgroup v1, v2 and both at once.
 //!
 //! Sources: `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst` of the kernel. A [`Stats`] is filled by reading the files of one
-//! cgroup; what the kernel does not give is `None`, never 0. Nothing is kept open from one reading to the next: a kept descriptor
-//! would save 1.5 µs a file and cost 5 KB of kernel memory each, with some 25 files a container. A cgroup that is removed while it is
-//! read is reported as gone, with nothing of it.
+//! cgroup; what the kernel does not give is `None`, never 0. Nothing of a cgroup is kept open from one reading to the next: a kept
+//! descriptor would save 1.5 µs a file and cost 5 KB of kernel memory each, with some 25 files a container. A cgroup that is removed
+//! while it is read is reported as gone, with nothing of it.
+//!
+//! [`find`] looks which trees there are, [`walk`] lists the cgroups in them, [`visit`] reads the files of one, [`v1`] and [`v2`] know
+//! what is in these files.
 
+mod find;
+#[cfg(test)]
+mod tests;
 mod v1;
 mod v2;
+mod visit;
+mod walk;
 
-use crate::{Names, Result, Root};
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::{Names, scan};
+use visit::{Kept, Stop, Visit};
 
 /// The cgroups of one machine.
+///
+/// It keeps a descriptor for each tree, and what it has learnt about this kernel: which files it does not have, and which sizes of
+/// huge pages. After a first round nothing is allocated but by errors.
 #[derive(Debug)]
 pub struct Cgroups {
     version: Version,
     controllers: Vec<String>,
+    trees: Vec<Tree>,
+    listed: walk::Listed,
+    kept: Kept,
+    sources: v1::Sources,
+    /// The path of the cgroup that is looked at, relative to its tree and ended by NUL.
+    name: Vec<u8>,
+}
+
+/// A mounted tree of cgroups.
+#[derive(Debug)]
+struct Tree {
+    /// Opened with `O_PATH`.
+    fd: OwnedFd,
+    path: PathBuf,
+    /// Whether its files are those of v2.
+    unified: bool,
+    /// Whether its cgroups are listed.
+    is_listed: bool,
+    /// Whether it is the kernel's and no copy. Then a directory's number of links is 2 and one for each directory in it, and all
+    /// directories have the same files, so that from one without can be told what the kernel lacks.
+    is_live: bool,
+    holds: Holds,
+}
+
+/// The controllers of a tree that we read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Holds {
+    cpu: bool,
+    cpuacct: bool,
+    memory: bool,
+    io: bool,
+    pids: bool,
+    cpuset: bool,
+    hugetlb: bool,
+    pressure: bool,
+}
+
+impl Tree {
+    /// Whether it has something of what is wanted.
+    fn has(&self, wants: &Wants) -> bool {
+        let holds = &self.holds;
+        // On v2 the times are in every cgroup, whether it has the controller or not.
+        (holds.cpu && (wants.cpu || wants.limits))
+            || (holds.cpuacct && (wants.cpu || wants.per_cpu && !self.unified))
+            || (holds.memory && (wants.memory || wants.numa || wants.limits))
+            || (holds.io && wants.io)
+            || (holds.pids && wants.pids)
+            || (holds.cpuset && wants.cpuset)
+            || (holds.hugetlb && wants.hugetlb)
+            || (holds.pressure && wants.pressure)
+    }
 }
 
 impl Cgroups {
-    /// Looks below `root`, which is `/sys/fs/cgroup` or stands for it.
-    pub fn open(root: &Root) -> Result<Self> {
-        Err(crate::Error::malformed(root.path(), "a tree of cgroups"))
-    }
-
     /// Which interface there is.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The controllers found, in order.
+    /// The controllers found: v1's in alphabetical order, then v2's as the root's `cgroup.controllers` has them.
     pub fn controllers(&self) -> &[String] {
         &self.controllers
     }
 
-    /// Fills `paths` with the paths of all cgroups: `/` first, then bytewise.
+    /// Fills `paths` with the paths of all cgroups, `/` first, then in bytewise order: those of all trees that hold a controller which
+    /// cAdvisor reads. Units of mounts (`*.mount`) are left out, which have nothing to tell. So is what lies more than 64 cgroups deep,
+    /// or has a path that is longer than the kernel takes.
+    ///
+    /// # Errors
+    /// A tree cannot be read, or has more than 100,000 cgroups.
     pub fn list(&mut self, paths: &mut Names) -> Result<()> {
         paths.clear();
+        self.listed.clear();
+        for (i, tree) in self.trees.iter().enumerate() {
+            if tree.is_listed {
+                self.listed.walk(i, tree)?;
+            }
+        }
+        self.listed.finish(paths);
         Ok(())
     }
 
-    /// Reads one cgroup; `false` if it is gone.
-    pub fn read(&mut self, _path: &[u8], _wants: &Wants, stats: &mut Stats) -> Result<bool> {
-        *stats = Stats::default();
-        Ok(false)
+    /// Reads one cgroup. `false` if it is gone, or went while it was read: then `stats` holds nothing. What a controller would tell
+    /// that this cgroup is not under is `None`.
+    ///
+    /// # Errors
+    /// The process or the system has no more descriptors or memory.
+    pub fn read(&mut self, path: &[u8], wants: &Wants, stats: &mut Stats) -> Result<bool> {
+        stats.clear();
+        let done = self.read_trees(path, wants, stats);
+        if !matches!(done, Ok(true)) {
+            stats.clear();
+        }
+        match done {
+            Ok(found) => Ok(found),
+            Err(Stop::Gone) => Ok(false),
+            Err(Stop::Failed(error)) => Err(error),
+        }
     }
 
-    /// The processes in this cgroup alone; `false` if it is gone.
-    pub fn processes(&mut self, _path: &[u8], pids: &mut Vec<u32>) -> Result<bool> {
+    fn read_trees(&mut self, path: &[u8], wants: &Wants, stats: &mut Stats) -> Result<bool, Stop> {
+        if !place(&mut self.name, path) {
+            return Ok(false);
+        }
+        self.kept.renew();
+        let (mut found, mut looked) = (false, false);
+        for (i, tree) in self.trees.iter().enumerate() {
+            if !tree.has(wants) {
+                continue;
+            }
+            looked = true;
+            let name = c_str(&self.name);
+            let Some(dir) = visit::open(&tree.fd, name).map_err(|errno| failed(tree, &self.name, errno))?
+            else {
+                // It was in this tree when they were listed, and is being removed from one after the other.
+                if tree.is_listed && self.listed.trees_of(path) & (1 << i) != 0 {
+                    return Err(Stop::Gone);
+                }
+                continue;
+            };
+            found = true;
+            let mut visit = Visit::new(&dir, tree, name, &mut self.kept);
+            if tree.unified {
+                v2::read(&mut visit, tree.holds, wants, stats)?;
+            } else {
+                v1::read(&mut visit, tree.holds, wants, &mut self.sources, stats)?;
+            }
+            visit.leave()?;
+        }
+        if !looked {
+            let name = c_str(&self.name);
+            found = self.trees.iter().any(|tree| matches!(visit::open(&tree.fd, name), Ok(Some(_))));
+        }
+        Ok(found)
+    }
+
+    /// The processes in this cgroup alone, in the kernel's order; one that is in no PID namespace of ours is 0. `false` if the cgroup is
+    /// gone, or has no list to give: the processes of a threaded cgroup (v2) are in the one above it.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); or the list is longer than a megabyte.
+    pub fn processes(&mut self, path: &[u8], pids: &mut Vec<u32>) -> Result<bool> {
         pids.clear();
+        if !place(&mut self.name, path) {
+            return Ok(false);
+        }
+        let first = self.trees.iter().position(|tree| tree.holds.cpu).unwrap_or(0);
+        let others = (0..self.trees.len()).filter(|&i| i != first);
+        for tree in std::iter::once(first).chain(others).map(|i| &self.trees[i]) {
+            let name = c_str(&self.name);
+            let failed = |errno| Error::os(tree.path.join(visit::as_path(name)), errno);
+            let Some(dir) = visit::open(&tree.fd, name).map_err(failed)? else { continue };
+            return match Visit::new(&dir, tree, name, &mut self.kept).list("cgroup.procs") {
+                Ok(None) | Err(Stop::Gone) => Ok(false),
+                Ok(Some(text)) => {
+                    let ids = scan::lines(text).filter_map(scan::unsigned);
+                    pids.extend(ids.filter_map(|id| u32::try_from(id).ok()));
+                    Ok(true)
+                }
+                Err(Stop::Failed(error)) => Err(error),
+            };
+        }
         Ok(false)
     }
 
-    /// When it was created, in seconds since 1970; `None` if it is gone.
-    pub fn created(&mut self, _path: &[u8]) -> Option<f64> {
-        None
+    /// When it was created, in seconds since 1970: the oldest of the modification times of its directories, and of
+    /// `cgroup.clone_children` (v1) or `cgroup.events` (v2) in them, since a directory's moves on when a cgroup is made in it.
+    /// `None` if it is gone.
+    pub fn created(&mut self, path: &[u8]) -> Option<f64> {
+        if !place(&mut self.name, path) {
+            return None;
+        }
+        let mut oldest: Option<f64> = None;
+        for tree in self.trees.iter().filter(|tree| tree.is_listed) {
+            let Ok(Some(dir)) = visit::open(&tree.fd, c_str(&self.name)) else { continue };
+            let file = if tree.unified { c"cgroup.events" } else { c"cgroup.clone_children" };
+            let times = [
+                rustix::fs::fstat(&dir),
+                rustix::fs::statat(&dir, file, rustix::fs::AtFlags::SYMLINK_NOFOLLOW),
+            ];
+            for stat in times.into_iter().flatten() {
+                #[allow(clippy::unnecessary_cast, reason = "the fields' types differ by architecture")]
+                let time = stat.st_mtime as i64 as f64 + stat.st_mtime_nsec as i64 as f64 / 1e9;
+                oldest = Some(oldest.map_or(time, |oldest| oldest.min(time)));
+            }
+        }
+        oldest
     }
+}
+
+/// Writes a cgroup's path as one that is relative to its tree; `false` if no cgroup can have it.
+fn place(name: &mut Vec<u8>, path: &[u8]) -> bool {
+    name.clear();
+    let start = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
+    let path = &path[start..];
+    if path.contains(&0) || path.split(|&b| b == b'/').any(|part| part == b"..") {
+        return false;
+    }
+    name.extend_from_slice(if path.is_empty() { b"." } else { path });
+    name.push(0);
+    true
+}
+
+/// The name that [`place`] has written.
+fn c_str(name: &[u8]) -> &CStr {
+    CStr::from_bytes_until_nul(name).unwrap_or(c"")
+}
+
+fn failed(tree: &Tree, name: &[u8], errno: rustix::io::Errno) -> Stop {
+    Stop::Failed(Error::os(tree.path.join(visit::as_path(c_str(name))), errno))
 }
 
 /// Which of the kernel's two interfaces a machine has.
@@ -136,6 +324,23 @@ pub struct Stats {
     pub limits: Limits,
 }
 
+impl Stats {
+    /// Forgets all, and keeps the memory.
+    pub fn clear(&mut self) {
+        let mut old = std::mem::take(self);
+        old.io.clear();
+        old.hugetlb.clear();
+        old.cpu.per_cpu_ns.clear();
+        old.memory.numa.clear();
+        old.limits.cpus.clear();
+        self.io = old.io;
+        self.hugetlb = old.hugetlb;
+        self.cpu.per_cpu_ns = old.cpu.per_cpu_ns;
+        self.memory.numa = old.memory.numa;
+        self.limits.cpus = old.limits.cpus;
+    }
+}
+
 /// CPU time of a cgroup and those below it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cpu {
@@ -176,7 +381,7 @@ pub struct Memory {
     pub cache: Option<u64>,
     /// Mapped files: v1 total_mapped_file, v2 file_mapped.
     pub mapped_file: Option<u64>,
-    /// In swap: v1 total_swap, v2 `memory.swap.current` (for the root: from meminfo).
+    /// In swap: v1 total_swap, v2 `memory.swap.current`, which its root does not have.
     pub swap: Option<u64>,
     /// File pages used of late: v1 total_active_file, v2 active_file.
     pub active_file: Option<u64>,
@@ -300,7 +505,7 @@ pub struct Stall {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HugePages {
     /// As the kernel writes it: `2MB`, `1GB`.
-    pub size: String,
+    pub size: Arc<str>,
     /// In use: `.current` or `.usage_in_bytes`, of reservations (`.rsvd`) where the kernel counts them.
     pub usage: Option<u64>,
     /// The most in use so far; v1 only.

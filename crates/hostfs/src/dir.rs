@@ -30,6 +30,11 @@ impl Dir {
         open_dir(rustix::fs::CWD, path).map_err(|errno| Error::os(path, errno))
     }
 
+    /// Opens a directory again that is open by `O_PATH`, to list it.
+    pub(crate) fn again(fd: impl AsFd) -> std::result::Result<Self, Errno> {
+        open_dir(fd, Path::new("."))
+    }
+
     /// Opens a directory below this one; `None` if it is gone, or no directory.
     ///
     /// # Errors
