@@ -78,7 +78,7 @@ fn sanitized(prefix: &str, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::tests::metadata;
+    use crate::metadata::testing::metadata;
 
     fn render(metadata: Option<&Metadata>, fallback: &str, kept: &Kept) -> [String; 3] {
         let mut labels = Labels::default();

@@ -237,17 +237,6 @@ impl Directory {
 }
 
 #[cfg(test)]
-<<<<<<< HEAD
-pub(crate) mod tests {
-    use super::*;
-
-    /// A running container about which nothing is special.
-    pub(crate) fn metadata(id: &str, name: &str) -> Metadata {
-        Metadata {
-            id: id.into(),
-            runtime: Runtime::Docker,
-            name: name.into(),
-=======
 pub(crate) mod testing {
     use super::*;
 
@@ -257,18 +246,13 @@ pub(crate) mod testing {
             id: id.to_owned(),
             runtime: Runtime::Docker,
             name: name.to_owned(),
->>>>>>> w-docker
             image: String::new(),
             labels: Vec::new(),
             env: Vec::new(),
             created: None,
             started: None,
             finished: None,
-<<<<<<< HEAD
-            state: State::Running,
-=======
             state: State::Created,
->>>>>>> w-docker
             health: None,
             restart_count: 0,
             exit_code: 0,
@@ -280,8 +264,6 @@ pub(crate) mod testing {
         }
     }
 }
-<<<<<<< HEAD
-=======
 
 #[cfg(test)]
 mod tests {
@@ -320,4 +302,3 @@ mod tests {
         assert_eq!((directory.generation(), directory.all().len()), (3, 0));
     }
 }
->>>>>>> w-docker

@@ -97,9 +97,17 @@ impl Engine {
             .spawn()
             .map_err(|error| format!("tar: {error}"))?;
         let stdout = tar.stdout.take().expect("it is piped");
-        let output = self.command(&["import", "-", IMAGE]).stdin(stdout).output().map_err(|error| error.to_string())?;
+        let output = self
+            .command(&["import", "-", IMAGE])
+            .stdin(stdout)
+            .output()
+            .map_err(|error| error.to_string())?;
         let _ = tar.wait();
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -159,7 +167,9 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Ok(ids) = self.try_docker(&["ps", "--all", "--quiet", "--filter", &format!("name={}-", self.prefix)]) {
+        if let Ok(ids) =
+            self.try_docker(&["ps", "--all", "--quiet", "--filter", &format!("name={}-", self.prefix)])
+        {
             for ids in ids.lines().collect::<Vec<_>>().chunks(50) {
                 let mut args = vec!["rm", "--force", "--volumes"];
                 args.extend(ids);
