@@ -404,7 +404,7 @@ fn numa_pages(container: &Container, out: &mut Samples<'_, '_>) {
 
 fn hugetlb(container: &Container, out: &mut Samples<'_, '_>, value: fn(&HugePages) -> Option<u64>) {
     for pages in &container.stats.hugetlb {
-        out.with(&[("pagesize", (&pages.size).into())], value(pages));
+        out.with(&[("pagesize", (&*pages.size).into())], value(pages));
     }
 }
 

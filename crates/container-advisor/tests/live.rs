@@ -9,7 +9,7 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Answer, Diff, MEANT, Meant, Series, assert_none, binary, differences, without_meant};
+use common::{Answer, MEANT, OLD, Series, assert_none, binary, differences, without_meant};
 use testbed::docker::Engine;
 use testbed::process::Exporter;
 use testbed::shared;
@@ -64,43 +64,6 @@ fn has_all(answer: &Answer, engine: &Engine) -> bool {
     RUNNING.iter().all(|name| answer.value("container_last_seen", &[("name", &engine.name(name))]).is_some())
 }
 
-/// What differs because this machine moves on, or because the release of the original that is at hand is an old one.
-const OF_THE_RUN: &[Meant] = &[
-    Meant {
-        why: "families that are younger than the release of the original that is at hand",
-        is: |series, diff| {
-            const YOUNGER: &[&str] = &[
-                "container_blkio_device_usage_total",
-                "container_cpu_cfs_burst_",
-                "container_cpu_load_d_average_10s",
-                "container_creation_time_seconds",
-                "container_fs_io_cost_",
-                "container_health_state",
-                "container_memory_events_",
-                "container_memory_file_",
-                "container_memory_kernel_usage",
-                "container_memory_pg",
-                "container_memory_total_",
-                "container_memory_workingset_refault_",
-                "container_oom_events_total",
-                "container_pressure_",
-                "machine_cpu_books",
-                "machine_cpu_drawers",
-                "machine_swap_bytes",
-            ];
-            matches!(diff, Diff::Extra(_)) && YOUNGER.iter().any(|prefix| series.name.starts_with(prefix))
-        },
-    },
-    Meant {
-        why: "its start was the creation before 2026",
-        is: |series, diff| series.name == "container_start_time_seconds" && matches!(diff, Diff::Value(..)),
-    },
-    Meant {
-        why: "graphics cards, which the original has dropped since",
-        is: |series, diff| series.name.starts_with("container_accelerator_") && matches!(diff, Diff::Missing(_)),
-    },
-];
-
 #[test]
 fn every_series_of_the_original_is_there_with_its_value() {
     let engine = match Engine::find() {
@@ -146,7 +109,7 @@ fn compare(first: Answer, ours: Answer, last: &Answer) {
         (low - slack..=high + slack).contains(&our)
     };
     let found = differences(&original, &ours, same);
-    let (rest, used) = without_meant(found, &[MEANT, OF_THE_RUN]);
+    let (rest, used) = without_meant(found, &[MEANT, OLD]);
     println!("{} series of the original, {} of ours; meant differences: {used:#?}", original.values.len(), ours.values.len());
     assert_none("live", &rest);
     assert!(original.values.len() > 500, "only {} series compared", original.values.len());
