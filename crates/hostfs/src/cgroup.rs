@@ -98,20 +98,22 @@ impl Cgroups {
     }
 
     /// Fills `paths` with the paths of all cgroups, `/` first, then in bytewise order: those of all trees that hold a controller which
-    /// cAdvisor reads. Units of mounts (`*.mount`) are left out, which have nothing to tell. So is what lies more than 64 cgroups deep,
+    /// cAdvisor reads. Units of mounts (`*.mount`) are left out, which have nothing to tell; so is a cgroup that has left one of the trees since the last time, which is being removed. So is what lies more than 64 cgroups deep,
     /// or has a path that is longer than the kernel takes.
     ///
     /// # Errors
     /// A tree cannot be read, or has more than 100,000 cgroups.
     pub fn list(&mut self, paths: &mut Names) -> Result<()> {
         paths.clear();
-        self.listed.clear();
+        self.listed.begin();
+        let mut listed = 0;
         for (i, tree) in self.trees.iter().enumerate() {
             if tree.is_listed {
-                self.listed.walk(i, tree)?;
+                listed |= 1 << i;
+                self.listed.walk(i, tree).inspect_err(|_| self.listed.forget())?;
             }
         }
-        self.listed.finish(paths);
+        self.listed.finish(listed, paths);
         Ok(())
     }
 
@@ -147,13 +149,19 @@ impl Cgroups {
             let name = c_str(&self.name);
             let Some(dir) = visit::open(&tree.fd, name).map_err(|errno| failed(tree, &self.name, errno))?
             else {
-                // It was in this tree when they were listed, and is being removed from one after the other.
-                if tree.is_listed && self.listed.trees_of(path) & (1 << i) != 0 {
+                // It was in this tree, and is being removed from one after the other.
+                if self.listed.trees_of(path) & (1 << i) != 0 {
+                    if !tree.is_listed {
+                        self.listed.note_unlisted(path, i, false);
+                    }
                     return Err(Stop::Gone);
                 }
                 continue;
             };
             found = true;
+            if !tree.is_listed {
+                self.listed.note_unlisted(path, i, true);
+            }
             let mut visit = Visit::new(&dir, tree, name, &mut self.kept);
             if tree.unified {
                 v2::read(&mut visit, tree.holds, wants, stats)?;

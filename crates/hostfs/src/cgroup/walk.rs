@@ -1,7 +1,7 @@
 //! Lists the cgroups of all trees, each once.
 //!
 //! Each tree is walked breadth first, and what is found is kept with the set of the trees that it was found in: a cgroup that was in a
-//! tree and is not any more is on its way out. kernfs tells with a directory's links how many directories are in it, so that a cgroup
+//! tree and is not any more is on its way out: those who remove it do so in one tree after the other, and it is not half shown meanwhile. kernfs tells with a directory's links how many directories are in it, so that a cgroup
 //! without others is asked for that and not opened. Cgroups come and go meanwhile; what is gone is left out.
 
 use std::ffi::OsStr;
@@ -31,6 +31,9 @@ pub(super) struct Listed {
     /// Where those are that have cgroups in them.
     queue: Vec<(u32, u32)>,
     name: Vec<u8>,
+    /// What was found before, in order.
+    bytes_before: Vec<u8>,
+    found_before: Vec<Found>,
 }
 
 /// A cgroup.
@@ -41,6 +44,8 @@ struct Found {
     end: u32,
     /// The trees that have it, a bit each.
     trees: u32,
+    /// The trees that had it before and have it no more.
+    left: u32,
 }
 
 impl Found {
@@ -50,15 +55,31 @@ impl Found {
 }
 
 impl Listed {
-    pub(super) fn clear(&mut self) {
+    /// Begins anew, and keeps what there is to compare with.
+    pub(super) fn begin(&mut self) {
+        std::mem::swap(&mut self.bytes, &mut self.bytes_before);
+        std::mem::swap(&mut self.found, &mut self.found_before);
         self.bytes.clear();
         self.found.clear();
     }
 
-    /// The trees in which a cgroup was when they were listed last, a bit each.
+    /// The trees in which a cgroup has been seen of late, a bit each.
     pub(super) fn trees_of(&self, path: &[u8]) -> u32 {
         let at = self.found.binary_search_by(|found| found.path(&self.bytes).cmp(path));
-        at.map_or(0, |at| self.found[at].trees)
+        at.map_or(0, |at| self.found[at].trees | self.found[at].left)
+    }
+
+    /// Notes whether a cgroup was seen in a tree that is not listed.
+    pub(super) fn note_unlisted(&mut self, path: &[u8], number: usize, is_there: bool) {
+        if let Ok(at) = self.found.binary_search_by(|found| found.path(&self.bytes).cmp(path)) {
+            let trees = &mut self.found[at].trees;
+            *trees = *trees & !(1 << number) | u32::from(is_there) << number;
+        }
+    }
+
+    /// Forgets what was found, of which some is missing and nothing is in order.
+    pub(super) fn forget(&mut self) {
+        self.found.clear();
     }
 
     /// Adds the cgroups of a tree.
@@ -147,12 +168,12 @@ impl Listed {
         }
         // Bytes are fewer than 2^32: some trees of 100,000 paths that have 4 KiB at most, of which the kernel allows few.
         let (start, end) = (start as u32, self.bytes.len() as u32);
-        self.found.push(Found { start, end, trees: bit });
+        self.found.push(Found { start, end, trees: bit, left: 0 });
         (start, end)
     }
 
-    /// Puts all into order, and hands over what is to be listed.
-    pub(super) fn finish(&mut self, paths: &mut Names) {
+    /// Puts all into order, and hands over what is to be listed. `listed` are the trees that were walked, a bit each.
+    pub(super) fn finish(&mut self, listed: u32, paths: &mut Names) {
         let bytes = &self.bytes;
         self.found.sort_unstable_by(|a, b| a.path(bytes).cmp(b.path(bytes)));
         self.found.dedup_by(|again, first| {
@@ -162,9 +183,16 @@ impl Listed {
             }
             is_same
         });
-        for found in &self.found {
+        let mut before = self.found_before.iter().peekable();
+        for found in &mut self.found {
             let path = found.path(bytes);
-            if !path.ends_with(b".mount") {
+            while before.next_if(|before| before.path(&self.bytes_before) < path).is_some() {}
+            if let Some(before) = before.next_if(|before| before.path(&self.bytes_before) == path) {
+                found.trees |= before.trees & !listed;
+                found.left = before.trees & !found.trees;
+            }
+            // If it stays as it is, it is listed the next time.
+            if found.left == 0 && !path.ends_with(b".mount") {
                 paths.push(path);
             }
         }
