@@ -37,6 +37,10 @@ fn host(recorded: &Path) -> tempfile::TempDir {
             symlink(target, process.join("fd").join(number)).unwrap();
         }
     }
+    // The first process is in the machine's own network.
+    if !dir.path().join("proc/1/net").exists() {
+        symlink("../net", dir.path().join("proc/1/net")).unwrap();
+    }
     dir
 }
 
@@ -234,7 +238,10 @@ mod v2 {
     use super::*;
 
     /// What the recording lacks, or what moved between the original's reading and both of the recorded ones.
-    const OF_THE_RECORDING: &[Meant] = &[];
+    const OF_THE_RECORDING: &[Meant] = &[Meant {
+        why: "pages wait to be written, and are",
+        is: |series, diff| series.name == "container_memory_file_dirty_bytes" && matches!(diff, Diff::Value(..)),
+    }];
 
     fn unpack(archive: &Path, snapshots: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -274,14 +281,27 @@ mod v2 {
         for (file, flags) in [("metrics", &[][..]), ("all.metrics", &["-disable_metrics="])] {
             let packed = fs::read(fixture.join(format!("peers/cadvisor-0.60.5-head.{file}.gz"))).unwrap();
             let original = Answer::parse(&String::from_utf8(gunzip(&packed)).unwrap());
+            // Of services and slices few files were recorded.
+            let is_recorded = |series: &Series| {
+                let id = series.label("id");
+                ["", "/"].contains(&id) || ["docker-", "libpod-", "ctrbox"].iter().any(|part| id.contains(part))
+            };
+            let original = original.filtered(is_recorded);
             let [before, after] = [0, 1].map(|i| {
                 let exporter = start(hosts[i].path(), &socket, flags, running);
-                Answer::parse(&exporter.scrape())
+                Answer::parse(&exporter.scrape()).filtered(is_recorded)
             });
             assert_eq!(before.faults, Vec::<String>::new());
             let between = |series: &Series, value: f64, first: f64| {
                 let last = after.values.get(series).copied().unwrap_or(first);
-                let slack = if before.types[&series.name] == "gauge" && first != last { 0.1 * value.abs() + 4e5 } else { 1e-9 * value.abs() };
+                let is_counter = before.types[&series.name] == "counter";
+                if series.label("name").is_empty() && is_counter {
+                    // The second snapshot has the files of few cgroups that are not Docker's.
+                    return value >= first && (first == last || value <= last);
+                }
+                // Memory is a few pages more or less from one moment to the next.
+                let is_memory = !is_counter && series.name.starts_with("container_memory_");
+                let slack = if is_memory { 0.1 * value.abs() + 4e5 } else { 1e-9 * value.abs() };
                 (first.min(last) - slack..=first.max(last) + slack).contains(&value)
             };
             let found = differences(&original, &before, between);

@@ -236,6 +236,17 @@ pub const MEANT: &[Meant] = &[
         },
     },
     Meant {
+        why: "a filesystem without a disk has no counters of one, where the original writes 0",
+        is: |series, diff| {
+            let io = ["container_fs_io", "container_fs_read", "container_fs_sector", "container_fs_write"];
+            series.is_root() && diff == Diff::Missing(0.0) && io.iter().any(|prefix| series.name.starts_with(prefix))
+        },
+    },
+    Meant {
+        why: "bytes discarded are counted on cgroup v2 too",
+        is: |series, diff| series.label("operation") == "Discard" && matches!(diff, Diff::Extra(_)),
+    },
+    Meant {
         why: "inodes are those of the filesystem, where the original has those in use by the container, and 0 free",
         is: |series, diff| {
             !series.is_root() && series.name.starts_with("container_fs_inodes_") && matches!(diff, Diff::Value(..))
@@ -251,6 +262,7 @@ pub const MEANT: &[Meant] = &[
             let new = [
                 "container_exit_code",
                 "container_finished_time_seconds",
+                "container_health_state",
                 "container_memory_events_low_total",
                 "container_memory_events_oom_",
                 "container_oom_killed",
@@ -264,7 +276,7 @@ pub const MEANT: &[Meant] = &[
         why: "metrics of this program have their own names; go_ ones have no meaning",
         is: |series, diff| {
             let own = ["container_advisor_", "process_", "promhttp_"];
-            (matches!(diff, Diff::Extra(_)) && own.iter().any(|prefix| series.name.starts_with(prefix)))
+            (matches!(diff, Diff::Extra(_) | Diff::Value(..)) && own.iter().any(|prefix| series.name.starts_with(prefix)))
                 || (is_missing(diff) && ["go_", "process_"].iter().any(|prefix| series.name.starts_with(prefix)))
         },
     },
