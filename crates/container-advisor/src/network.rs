@@ -41,7 +41,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn counts(self, name: &[u8]) -> bool {
+    /// Whether an interface of this name counts.
+    pub(crate) fn counts(self, name: &[u8]) -> bool {
         let begins =
             |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         name != b"lo"
