@@ -226,7 +226,6 @@ struct Readers {
     /// Namespaces of containers of which no runtime tells: those that share one share its traffic, which is written once.
     namespaces: Vec<u64>,
     pids: Vec<u32>,
-    path: Vec<u8>,
     buf: Buf,
 }
 
@@ -280,7 +279,6 @@ impl Containers {
                 proc: settings.proc.clone(),
                 namespaces: Vec::new(),
                 pids: Vec::new(),
-                path: Vec::new(),
                 buf: Buf::new(),
             },
             settings,
@@ -343,7 +341,8 @@ impl Containers {
         self.read(now, deadline);
         self.forget(now);
         let list = &self.list;
-        self.readers.usage.want(|| layers(list, &self.directory));
+        let known = list.iter().filter_map(|container| Some(&*container.metadata.as_ref()?.id));
+        self.readers.usage.want(known, || layers(list, &self.directory));
         let unknown = self.iter().filter(|c| c.metadata.is_none()).filter_map(Container::id);
         self.directory.scraped(unknown.map(str::to_owned));
         Ok(())

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The image's name.
-pub const IMAGE: &str = "testbed-busybox:1";
+pub const IMAGE: &str = "testbed-busybox:2";
 
 /// The path of busybox within the image.
 pub const BUSYBOX: &str = "/bin/busybox";
@@ -91,8 +91,16 @@ impl Engine {
         if self.try_docker(&["image", "inspect", IMAGE]).is_ok() {
             return Ok(());
         }
+        let root = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let bin = root.path().join("bin");
+        std::fs::create_dir(&bin)
+            .and_then(|()| std::fs::copy(BUSYBOX, bin.join("busybox")))
+            .and_then(|_| std::os::unix::fs::symlink("busybox", bin.join("sh")))
+            .map_err(|error| format!("an image of busybox: {error}"))?;
         let mut tar = Command::new("tar")
-            .args(["-C", "/", "-c", &BUSYBOX[1..]])
+            .arg("-C")
+            .arg(root.path())
+            .args(["-c", "bin"])
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("tar: {error}"))?;

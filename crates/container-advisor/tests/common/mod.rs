@@ -156,7 +156,7 @@ pub const MEANT: &[Meant] = &[
         why: "a value that the kernel does not give is left out, or is there where the original writes 0",
         is: |series, diff| {
             let given = [
-                "container_cpu_cfs_burst_",
+                "container_cpu_",
                 "container_memory_events_",
                 "container_memory_failcnt",
                 "container_memory_file_",
@@ -170,7 +170,6 @@ pub const MEANT: &[Meant] = &[
                 "container_spec_cpu_",
                 "container_spec_memory_",
                 "container_hugetlb_max_usage_bytes",
-                "container_cpu_schedstat_",
                 "machine_nvm_",
                 "machine_cpu_books",
                 "machine_cpu_drawers",
