@@ -258,13 +258,13 @@ impl Walk<'_> {
         let Some(writable) = &layer.writable else {
             return Err(Failure::new("the runtime does not tell where the writable layer is"));
         };
-        let dir = open_dir(CWD, &*self.shared.rootfs.join(Path::new(writable)))?;
+        let dir = open_dir(CWD, &self.shared.rootfs.join(writable))?;
         let state = rustix::fs::fstat(&dir)?;
         let space = rustix::fs::fstatvfs(&dir)?;
         let layer_sum = self.tree(&dir, &state)?;
         let mut bytes = layer_sum.bytes;
         if let Some(logs) = &layer.logs {
-            match open_dir(CWD, &*self.shared.rootfs.join(Path::new(logs))) {
+            match open_dir(CWD, &self.shared.rootfs.join(logs)) {
                 Ok(dir) => {
                     let state = rustix::fs::fstat(&dir)?;
                     bytes = bytes.saturating_add(self.tree(&dir, &state)?.bytes);
@@ -505,7 +505,7 @@ mod tests {
     fn without_permission_there_is_no_number_and_no_second_try() {
         let (dir, usage) = setup();
         let inner = dir.path().join("layer/sub/deep");
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o000)).unwrap();
         let is_denied = fs::read_dir(&inner).is_err();
         let layers = [layer("a", Some("/layer"), None)];
         walk(&usage, &layers);

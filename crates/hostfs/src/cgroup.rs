@@ -5,7 +5,7 @@
 //! descriptor would save 1.5 µs a file and cost 5 KB of kernel memory each, with some 25 files a container. A cgroup that is removed
 //! while it is read is reported as gone, with nothing of it.
 //!
-//! [`find`] looks which trees there are, [`walk`] lists the cgroups in them, [`visit`] reads the files of one, [`v1`] and [`v2`] know
+//! `find` looks which trees there are, `walk` lists the cgroups in them, `visit` reads the files of one, `v1` and `v2` know
 //! what is in these files.
 
 mod find;
@@ -70,6 +70,14 @@ struct Holds {
     pressure: bool,
 }
 
+impl Holds {
+    fn is_io_alone(&self) -> bool {
+        let others =
+            [self.cpu, self.cpuacct, self.memory, self.pids, self.cpuset, self.hugetlb, self.pressure];
+        self.io && !others.contains(&true)
+    }
+}
+
 impl Tree {
     /// Whether it has something of what is wanted.
     fn has(&self, wants: &Wants) -> bool {
@@ -98,8 +106,8 @@ impl Cgroups {
     }
 
     /// Fills `paths` with the paths of all cgroups, `/` first, then in bytewise order: those of all trees that hold a controller which
-    /// cAdvisor reads. Units of mounts (`*.mount`) are left out, which have nothing to tell; so is a cgroup that has left one of the trees since the last time, which is being removed. So is what lies more than 64 cgroups deep,
-    /// or has a path that is longer than the kernel takes.
+    /// cAdvisor reads. Left out are units of mounts (`*.mount`), which have nothing to tell; a cgroup that has left one of the trees since
+    /// the last time, which is being removed; what lies more than 64 cgroups deep, or has a path that is longer than the kernel takes.
     ///
     /// # Errors
     /// A tree cannot be read, or has more than 100,000 cgroups.
@@ -140,12 +148,14 @@ impl Cgroups {
             return Ok(false);
         }
         self.kept.renew();
-        let (mut found, mut looked) = (false, false);
+        let mut found = false;
         for (i, tree) in self.trees.iter().enumerate() {
             if !tree.has(wants) {
                 continue;
             }
-            looked = true;
+            if tree.holds.is_io_alone() && !tree.unified && self.sources.are_idle(self.kept.now) {
+                continue;
+            }
             let name = c_str(&self.name);
             let Some(dir) = visit::open(&tree.fd, name).map_err(|errno| failed(tree, &self.name, errno))?
             else {
@@ -170,7 +180,8 @@ impl Cgroups {
             }
             visit.leave()?;
         }
-        if !looked {
+        if !found {
+            // It may be in a tree alone that has nothing of what is wanted.
             let name = c_str(&self.name);
             found = self.trees.iter().any(|tree| matches!(visit::open(&tree.fd, name), Ok(Some(_))));
         }
@@ -358,9 +369,10 @@ pub struct Cpu {
     pub user_ns: Option<u64>,
     /// In the kernel, in nanoseconds.
     pub system_ns: Option<u64>,
-    /// By CPU, in nanoseconds: v1 `cpuacct.usage_percpu`; empty on v2.
+    /// By CPU, in nanoseconds: v1 `cpuacct.usage_percpu`; empty on v2. Where it is wanted, all is the sum of it.
     pub per_cpu_ns: Vec<u64>,
-    /// Enforcement periods that have passed: `cpu.stat` nr_periods.
+    /// Enforcement periods that have passed: `cpu.stat` nr_periods. On v1 this and what follows is not read where the limits are and say
+    /// that there is no quota: then no period passes.
     pub periods: Option<u64>,
     /// Periods in which the quota was used up.
     pub throttled_periods: Option<u64>,
@@ -411,7 +423,7 @@ pub struct Memory {
     pub pgscan: Option<u64>,
     /// Pages reclaimed, a number; v2 only.
     pub pgsteal: Option<u64>,
-    /// File pages read back soon after they were reclaimed, a number.
+    /// File pages read back soon after they were reclaimed, a number: v1 total_workingset_refault_file.
     pub refault_file: Option<u64>,
     /// Anonymous pages read back soon after they were reclaimed, a number.
     pub refault_anon: Option<u64>,

@@ -195,17 +195,17 @@ fn write_caches(out: &mut Text, base: Base<'_>, nodes: &[Node]) {
             if node.cores[..at].iter().any(|earlier| earlier.core_id == core.core_id) {
                 continue;
             }
-            each_once(core.caches.iter().chain(&core.uncore_caches).flatten(), |cache| {
+            each_once(&core.caches.iter().chain(&core.uncore_caches).flatten(), |cache| {
                 write(node, core.core_id.into(), cache);
             });
         }
-        each_once(node.caches.iter().flatten(), |cache| write(node, "".into(), cache));
+        each_once(&node.caches.iter().flatten(), |cache| write(node, "".into(), cache));
     }
     family.sort();
 }
 
 /// Of caches of the same type and level the first.
-fn each_once<'a>(caches: impl Iterator<Item = &'a Cache> + Clone, mut each: impl FnMut(&'a Cache)) {
+fn each_once<'a>(caches: &(impl Iterator<Item = &'a Cache> + Clone), mut each: impl FnMut(&'a Cache)) {
     for (at, cache) in caches.clone().enumerate() {
         if !caches.clone().take(at).any(|other| (other.level, &other.kind) == (cache.level, &cache.kind)) {
             each(cache);

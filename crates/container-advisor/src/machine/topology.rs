@@ -249,7 +249,7 @@ impl Cpuinfo {
                     socket = None;
                 }
                 b"vendor_id" if all.vendor.is_empty() => {
-                    all.vendor = String::from_utf8_lossy(value).into_owned()
+                    all.vendor = String::from_utf8_lossy(value).into_owned();
                 }
                 b"cpu MHz" => {
                     let khz = scan::float(value).filter(|mhz| *mhz > 0.0).map(|mhz| (mhz * 1000.0) as u64);

@@ -21,14 +21,16 @@ pub(super) fn read(
     if holds.cpuacct && (wants.cpu || wants.per_cpu) {
         times(visit, wants, stats)?;
     }
-    if holds.cpu && wants.cpu {
-        throttling(visit, stats)?;
-    }
+    let mut is_limited = true;
     if holds.cpu && wants.limits {
         stats.limits.cpu_shares = visit.number("cpu.shares")?;
         stats.limits.cpu_period_us = visit.number("cpu.cfs_period_us")?;
-        // No limit is -1.
-        stats.limits.cpu_quota_us = visit.number("cpu.cfs_quota_us")?;
+        let quota = visit.every("cpu.cfs_quota_us")?.and_then(visit::line).unwrap_or_default();
+        is_limited = quota != b"-1";
+        stats.limits.cpu_quota_us = scan::unsigned(quota);
+    }
+    if holds.cpu && wants.cpu && is_limited {
+        throttling(visit, stats)?;
     }
     if holds.memory && wants.memory {
         memory(visit, stats)?;
@@ -239,6 +241,14 @@ const SETS: [Set; 3] = [
 type Field = fn(&mut Device) -> &mut Operations;
 
 impl Sources {
+    /// Whether no set has any device, as far as the root has said of late.
+    pub(super) fn are_idle(&self, now: Instant) -> bool {
+        let is_idle = |(set, asked): (&Set, &Option<(Instant, bool)>)| {
+            asked.is_some_and(|(when, has_devices)| !has_devices && now.duration_since(when) < set.holds)
+        };
+        SETS.iter().zip(&self.asked).all(is_idle)
+    }
+
     /// Asks the root which sets have devices, where the last answer is too old.
     fn look(&mut self, visit: &mut Visit<'_>) -> Result<(), Stop> {
         let now = visit.kept.now;

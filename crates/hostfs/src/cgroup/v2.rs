@@ -32,7 +32,7 @@ pub(super) fn read(
             _ => {}
         });
     }
-    if wants.limits && holds.cpu && !visit.is_root() {
+    if wants.limits && holds.cpu {
         cpu_limits(visit, stats)?;
     }
     if holds.memory && (wants.memory || wants.numa || wants.limits) {
@@ -57,7 +57,7 @@ pub(super) fn read(
     {
         stats.limits.cpus.push_str(cpus);
     }
-    if wants.hugetlb && holds.hugetlb && !visit.is_root() {
+    if wants.hugetlb && holds.hugetlb {
         huge_pages(visit, stats)?;
     }
     if wants.pressure && holds.pressure {
@@ -72,17 +72,18 @@ fn nanoseconds(microseconds: u64) -> Option<u64> {
 
 fn cpu_limits(visit: &mut Visit<'_>, stats: &mut Stats) -> Result<(), Stop> {
     let limits = &mut stats.limits;
-    let Some(text) = visit.some("cpu.max")? else { return Ok(()) };
-    if let Some(line) = visit::line(text) {
+    let Some(text) = visit.some("cpu.weight")? else { return Ok(()) };
+    let weight = visit::number(text).filter(|weight| (1..=10_000).contains(weight));
+    // The weights 1 to 10,000 stand for the shares 2 to 262,144.
+    limits.cpu_shares = weight.map(|weight| 2 + (weight - 1) * 262_142 / 9999);
+    // Kernels for small boards may lack this one.
+    if let Some(line) = visit.every("cpu.max")?.and_then(visit::line) {
         let mut fields = scan::fields(line);
         let (quota, period) = (fields.next(), fields.next_u64());
         // A quota is nothing without its period. No limit is `max`.
         limits.cpu_quota_us = period.and(quota).and_then(scan::unsigned);
         limits.cpu_period_us = period;
     }
-    let weight = visit.number("cpu.weight")?.filter(|weight| (1..=10_000).contains(weight));
-    // The weights 1 to 10,000 stand for the shares 2 to 262,144.
-    limits.cpu_shares = weight.map(|weight| 2 + (weight - 1) * 262_142 / 9999);
     Ok(())
 }
 
@@ -120,7 +121,6 @@ fn memory(visit: &mut Visit<'_>, wants: &Wants, stats: &mut Stats) -> Result<(),
         }
     }
     if wants.limits
-        && !visit.is_root()
         && let Some(text) = visit.some("memory.max")?
     {
         stats.limits.memory = visit::number_or_max(text);

@@ -50,17 +50,18 @@ pub(super) struct Kept {
     /// The sizes of huge pages, in order, once they are known.
     pub(super) huge: Vec<Huge>,
     /// Pages by node: of file, anonymous, unevictable, and the same of the hierarchy.
-    pub(super) nodes: Vec<(u32, [Option<u64>; 6])>,
+    nodes: Vec<(u32, [Option<u64>; 6])>,
 }
 
 /// A size of huge pages, and the names of the files about it.
 #[derive(Debug)]
 pub(super) struct Huge {
-    pub(super) size: Arc<str>,
+    size: Arc<str>,
     bytes: u64,
-    pub(super) usage: String,
-    pub(super) max_usage: String,
-    pub(super) failcnt: String,
+    usage: String,
+    /// Empty on v2.
+    max_usage: String,
+    failcnt: String,
 }
 
 impl Kept {
@@ -125,11 +126,8 @@ impl<'a> Visit<'a> {
         if self.kept.missed.is_empty() {
             return Ok(());
         }
-        let here = rustix::fs::fstat(self.dir);
-        let there = rustix::fs::statat(&self.tree.fd, self.name, AtFlags::SYMLINK_NOFOLLOW);
-        match (here, there) {
-            (Ok(here), Ok(there)) if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) => {}
-            _ => return Err(Stop::Gone),
+        if !self.is_there() {
+            return Err(Stop::Gone);
         }
         if self.tree.is_live && !self.is_root() {
             let Kept { missed, absent, .. } = self.kept;
@@ -140,6 +138,15 @@ impl<'a> Visit<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the directory is still the one at its path.
+    fn is_there(&self) -> bool {
+        let here = rustix::fs::fstat(self.dir);
+        let there = rustix::fs::statat(&self.tree.fd, self.name, AtFlags::SYMLINK_NOFOLLOW);
+        here.is_ok_and(|here| {
+            there.is_ok_and(|there| (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino))
+        })
     }
 
     /// A file that some cgroups have and others do not. `None` if it is not there, or gives nothing to us.
@@ -169,20 +176,23 @@ impl<'a> Visit<'a> {
         Ok(self.every(file)?.and_then(number))
     }
 
-    /// The number in a file whose name was found in a directory.
-    pub(super) fn number_of_huge(
+    /// The number in a file about a size of huge pages.
+    fn number_of_huge(
         &mut self,
         i: usize,
         file: impl Fn(&Huge) -> &str,
         parse: impl Fn(&[u8]) -> Option<u64>,
     ) -> Result<Option<u64>, Stop> {
         let huge = std::mem::take(&mut self.kept.huge);
-        let read = huge.get(i).map_or(Ok(Read::Nothing), |huge| self.read(file(huge), false));
+        let name = huge.get(i).map(file).filter(|name| !name.is_empty());
+        let read = name.map_or(Ok(Read::Nothing), |name| self.read(name, false));
         self.kept.huge = huge;
         match read? {
-            Read::Text => Ok(parse(&self.kept.text)),
-            Read::Missing | Read::Nothing | Read::TooLong => Ok(None),
+            Read::Text => return Ok(parse(&self.kept.text)),
+            Read::Missing => self.kept.missed.push(("hugetlb", false)),
+            Read::Nothing | Read::TooLong => {}
         }
+        Ok(None)
     }
 
     /// A file that the kernel gives in pieces, to its end; `None` if it is not there, or gives nothing to us.
@@ -250,8 +260,7 @@ impl<'a> Visit<'a> {
     pub(super) fn learn_huge(&mut self) {
         let Ok(dir) = crate::Dir::again(self.dir) else { return };
         let huge = &mut self.kept.huge;
-        // What cannot be listed now can be another time.
-        drop(dir.each_name(|name, _| {
+        let listed = dir.each_name(|name, _| {
             let Some(size) = name.strip_prefix(b"hugetlb.") else { return };
             let v1 = size.strip_suffix(b".usage_in_bytes");
             let Some(size) = v1.or_else(|| size.strip_suffix(b".current")) else { return };
@@ -281,8 +290,12 @@ impl<'a> Visit<'a> {
                     failcnt: format!("hugetlb.{size}.events"),
                 },
             });
-        }));
+        });
         huge.sort_unstable_by_key(|huge| huge.bytes);
+        // It is kept for good, so it must be all; what cannot be listed now can be another time.
+        if listed.is_err() || !self.is_there() {
+            self.kept.huge.clear();
+        }
     }
 }
 
@@ -398,7 +411,7 @@ impl Visit<'_> {
     ) -> Result<(), Stop> {
         let mut nodes = std::mem::take(&mut self.kept.nodes);
         nodes.clear();
-        let read = self.every(file);
+        let read = self.some(file);
         if let Ok(Some(text)) = read {
             parse(text, &mut |node, what, pages| {
                 let at = nodes.binary_search_by_key(&node, |(node, _)| *node).unwrap_or_else(|at| {
