@@ -33,7 +33,9 @@ fn main() {
     let number = |text: &String| text.parse().unwrap_or_else(|_| panic!("{text}: a number is wanted"));
     match args.first().map(String::as_str) {
         Some("node") => node(args.get(1).map_or(200, number)),
-        Some("containers") if args.len() > 1 => containers::bench(&args[1..].iter().map(number).collect::<Vec<_>>()),
+        Some("containers") if args.len() > 1 => {
+            containers::bench(&args[1..].iter().map(number).collect::<Vec<_>>())
+        }
         Some("containers") => containers::bench(&[10, 60, 300]),
         _ => panic!("bench node [SCRAPES] or bench containers [NUMBER...]"),
     }

@@ -8,7 +8,14 @@ pub struct Table {
 
 impl Table {
     /// Adds a row; the ratios are ours to the others.
-    pub fn row(&mut self, what: &str, unit: &str, ours: Option<f64>, original: Option<f64>, floor: Option<f64>) {
+    pub fn row(
+        &mut self,
+        what: &str,
+        unit: &str,
+        ours: Option<f64>,
+        original: Option<f64>,
+        floor: Option<f64>,
+    ) {
         let number = |value: Option<f64>| match value {
             None => "–".to_owned(),
             Some(value) if unit.is_empty() || value >= 1000.0 => format!("{value:.0}"),

@@ -83,8 +83,7 @@ fn service(flags: &Flags) -> Result<Service, FlagError> {
         [("docker", Runtime::Docker, &settings.docker), ("podman", Runtime::Podman, &settings.podman)]
     {
         let Some(address) = address else { continue };
-        let mut watched =
-            docker::Settings::new(runtime, address).map_err(|why| flags.error(flag, why))?;
+        let mut watched = docker::Settings::new(runtime, address).map_err(|why| flags.error(flag, why))?;
         watched.env_prefixes.clone_from(&settings.env_prefixes);
         watched.is_default = !flags.is_given(flag);
         tasks.push(Box::pin(docker::watch(watched, Arc::clone(&directory))));

@@ -51,7 +51,8 @@ fn layers(host: &Path, inspected: &[Value]) {
         let list = host.join(format!("var/lib/docker/image/overlay2/layerdb/mounts/{id}/du.tsv"));
         let Ok(list) = fs::read_to_string(list) else { continue };
         let upper = container["GraphDriver"]["Data"]["UpperDir"].as_str().unwrap();
-        let roots = [("rw", host.join(&upper[1..])), ("logs", host.join(format!("var/lib/docker/containers/{id}")))];
+        let roots =
+            [("rw", host.join(&upper[1..])), ("logs", host.join(format!("var/lib/docker/containers/{id}")))];
         for line in list.lines().skip(1) {
             let fields: Vec<&str> = line.split('\t').collect();
             let [part, _, links, blocks, path] = fields[..] else { panic!("{line}") };
@@ -83,20 +84,29 @@ fn daemon(socket: &Path, version: &Value, list: &Value, inspected: &[Value]) -> 
 /// Starts ours over the host, and waits until every container that runs has a name.
 fn start(host: &Path, socket: &Path, flags: &[&str], names: usize) -> Exporter {
     let path = |name: &str, of: &str| format!("-path.{name}={}", host.join(of).display());
-    let mut args =
-        vec![path("rootfs", ""), path("procfs", "proc"), path("sysfs", "sys"), format!("-docker=unix://{}", socket.display())];
+    let mut args = vec![
+        path("rootfs", ""),
+        path("procfs", "proc"),
+        path("sysfs", "sys"),
+        format!("-docker=unix://{}", socket.display()),
+    ];
     args.push("-podman=".into());
     args.extend(flags.iter().map(ToString::to_string));
     let exporter = Exporter::start(&binary(), &args, Path::new("/"));
     let begin = Instant::now();
     loop {
         let answer = Answer::parse(&exporter.scrape());
-        let named = answer.values.keys().filter(|s| s.name == "container_last_seen" && !s.label("name").is_empty());
+        let named =
+            answer.values.keys().filter(|s| s.name == "container_last_seen" && !s.label("name").is_empty());
         let named = named.count();
         if named >= names {
             return exporter;
         }
-        assert!(begin.elapsed() < Duration::from_secs(20), "{named} of {names} containers have names\n{}", exporter.log());
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "{named} of {names} containers have names\n{}",
+            exporter.log()
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -106,7 +116,12 @@ const OF_A_RECORDING: &[Meant] = &[
     Meant {
         why: "the time of the scrape, and the filesystem that the copy lies on",
         is: |series, diff| {
-            let moves = ["container_last_seen", "container_fs_limit_bytes", "container_fs_usage_bytes", "container_fs_inodes_"];
+            let moves = [
+                "container_last_seen",
+                "container_fs_limit_bytes",
+                "container_fs_usage_bytes",
+                "container_fs_inodes_",
+            ];
             !matches!(diff, Diff::Type) && moves.iter().any(|prefix| series.name.starts_with(prefix))
         },
     },
@@ -114,7 +129,9 @@ const OF_A_RECORDING: &[Meant] = &[
         why: "times of files are those of the copy",
         is: |series, diff| {
             let made = ["container_start_time_seconds", "container_creation_time_seconds"];
-            series.label("name").is_empty() && matches!(diff, Diff::Value(..)) && made.contains(&series.name.as_str())
+            series.label("name").is_empty()
+                && matches!(diff, Diff::Value(..))
+                && made.contains(&series.name.as_str())
         },
     },
 ];
@@ -136,7 +153,8 @@ mod v1 {
         /// Whether a file that the series' value comes from was not at rest.
         fn excuses(&self, series: &Series) -> bool {
             let id = series.label("id");
-            let controller = |name: &str| format!("/sys/fs/cgroup/{name}{}/", if id == "/" { "" } else { id });
+            let controller =
+                |name: &str| format!("/sys/fs/cgroup/{name}{}/", if id == "/" { "" } else { id });
             let process = |name: &str| match self.pids.get(id) {
                 Some(pid) => format!("/proc/{pid}/{name}"),
                 None => format!("/proc/1/{name}"),
@@ -166,7 +184,9 @@ mod v1 {
             } else {
                 return false;
             };
-            self.files.iter().any(|moved| moved.starts_with(&file) && (id != "/" || moved.matches('/').count() <= 5))
+            self.files
+                .iter()
+                .any(|moved| moved.starts_with(&file) && (id != "/" || moved.matches('/').count() <= 5))
         }
     }
 
@@ -177,26 +197,38 @@ mod v1 {
         let fixture = shared.join("fixtures/container/cgroup-v1");
         let inspect = fs::read_dir(fixture.join("docker/inspect")).unwrap();
         let inspected: Vec<Value> = inspect.map(|entry| json(&entry.unwrap().path())).collect();
-        let inspected: Vec<Value> =
-            inspected.into_iter().map(|value| if value.is_array() { value[0].clone() } else { value }).collect();
+        let inspected: Vec<Value> = inspected
+            .into_iter()
+            .map(|value| if value.is_array() { value[0].clone() } else { value })
+            .collect();
         let host = host(&fixture.join("rootfs"));
         layers(host.path(), &inspected);
         let run = tempfile::tempdir().unwrap();
         let socket = run.path().join("docker.sock");
-        let daemon = daemon(&socket, &json(&fixture.join("docker/version.json")), &json(&fixture.join("docker/containers-all.json")), &inspected);
+        let daemon = daemon(
+            &socket,
+            &json(&fixture.join("docker/version.json")),
+            &json(&fixture.join("docker/containers-all.json")),
+            &inspected,
+        );
         let index = json(&fixture.join("index.json"));
         let running = index.as_object().unwrap().values().filter(|c| c["cgroup"].is_string());
-        let pids: BTreeMap<String, u64> = running
-            .map(|c| (c["cgroup"].as_str().unwrap().to_owned(), c["pid"].as_u64().unwrap()))
-            .collect();
+        let pids: BTreeMap<String, u64> =
+            running.map(|c| (c["cgroup"].as_str().unwrap().to_owned(), c["pid"].as_u64().unwrap())).collect();
         let stability = json(&fixture.join("stability.json"));
         for (file, flags) in [
             ("metrics-default", &["-docker_only=true"][..]),
-            ("metrics-all-groups-nolabels", &["-docker_only=true", "-disable_metrics=", "-store_container_labels=false"]),
+            (
+                "metrics-all-groups-nolabels",
+                &["-docker_only=true", "-disable_metrics=", "-store_container_labels=false"],
+            ),
             ("metrics-env-whitelist-APP_", &["-docker_only=true", "-env_metadata_whitelist=APP_"]),
             (
                 "metrics-whitelisted-label-rawcgroups",
-                &["-store_container_labels=false", "-whitelisted_container_labels=com.docker.compose.service"],
+                &[
+                    "-store_container_labels=false",
+                    "-whitelisted_container_labels=com.docker.compose.service",
+                ],
             ),
         ] {
             let expected = format!("{release}/{file}.prom");
@@ -207,8 +239,12 @@ mod v1 {
             // The recording of what variables become labels holds two families.
             let whole = file != "metrics-env-whitelist-APP_";
             let types = original.types.clone();
-            let ids: std::collections::BTreeSet<&str> = original.values.keys().map(|s| s.label("id")).collect();
-            let ours = ours.filtered(|s| (whole || types.contains_key(&s.name)) && (ids.contains(s.label("id")) || s.label("id").is_empty()));
+            let ids: std::collections::BTreeSet<&str> =
+                original.values.keys().map(|s| s.label("id")).collect();
+            let ours = ours.filtered(|s| {
+                (whole || types.contains_key(&s.name))
+                    && (ids.contains(s.label("id")) || s.label("id").is_empty())
+            });
             let moved = &stability["moved_or_different_from_tree_per_run"][&format!("{expected}")];
             let files = moved.as_array().unwrap().iter().map(|file| file.as_str().unwrap().to_owned());
             let moved = Moved { files: files.collect(), pids: pids.clone() };
@@ -240,14 +276,22 @@ mod v2 {
     /// What the recording lacks, or what moved between the original's reading and both of the recorded ones.
     const OF_THE_RECORDING: &[Meant] = &[Meant {
         why: "pages wait to be written, and are",
-        is: |series, diff| series.name == "container_memory_file_dirty_bytes" && matches!(diff, Diff::Value(..)),
+        is: |series, diff| {
+            series.name == "container_memory_file_dirty_bytes" && matches!(diff, Diff::Value(..))
+        },
     }];
 
     fn unpack(archive: &Path, snapshots: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for snapshot in snapshots {
             let status = Command::new("tar")
-                .args(["-xzf", archive.to_str().unwrap(), "--strip-components=2", "-C", dir.path().to_str().unwrap()])
+                .args([
+                    "-xzf",
+                    archive.to_str().unwrap(),
+                    "--strip-components=2",
+                    "-C",
+                    dir.path().to_str().unwrap(),
+                ])
                 .arg(format!("./{snapshot}"))
                 .status()
                 .unwrap();
@@ -268,23 +312,28 @@ mod v2 {
             .collect();
         let run = tempfile::tempdir().unwrap();
         let socket = run.path().join("docker.sock");
-        let (version, list) = (json(&fixture.join("docker-api/version.json")), json(&fixture.join("docker-api/containers-all.json")));
+        let (version, list) = (
+            json(&fixture.join("docker-api/version.json")),
+            json(&fixture.join("docker-api/containers-all.json")),
+        );
         let running = inspected.iter().filter(|c| c["State"]["Running"] == true).count();
         let _daemon = daemon(&socket, &version, &list, &inspected);
         let archive = fixture.join("full.tar.gz");
         // The original read the host after the first snapshot and before the second.
-        let hosts = [unpack(&archive, &["snapshot-a"]), unpack(&archive, &["snapshot-a", "snapshot-b"])].map(|dir| {
-            let prepared = host(dir.path());
-            drop(dir);
-            prepared
-        });
+        let hosts =
+            [unpack(&archive, &["snapshot-a"]), unpack(&archive, &["snapshot-a", "snapshot-b"])].map(|dir| {
+                let prepared = host(dir.path());
+                drop(dir);
+                prepared
+            });
         for (file, flags) in [("metrics", &[][..]), ("all.metrics", &["-disable_metrics="])] {
             let packed = fs::read(fixture.join(format!("peers/cadvisor-0.60.5-head.{file}.gz"))).unwrap();
             let original = Answer::parse(&String::from_utf8(gunzip(&packed)).unwrap());
             // Of services and slices few files were recorded.
             let is_recorded = |series: &Series| {
                 let id = series.label("id");
-                ["", "/"].contains(&id) || ["docker-", "libpod-", "ctrbox"].iter().any(|part| id.contains(part))
+                ["", "/"].contains(&id)
+                    || ["docker-", "libpod-", "ctrbox"].iter().any(|part| id.contains(part))
             };
             let original = original.filtered(is_recorded);
             let [before, after] = [0, 1].map(|i| {

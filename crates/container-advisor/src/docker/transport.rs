@@ -157,7 +157,10 @@ impl Transport {
         *request.uri_mut() = uri;
         request.headers_mut().insert(HOST, self.host.clone());
         let mut answered = None;
-        while !is_stream && answered.is_none() && let Some(mut free) = self.free() {
+        while !is_stream
+            && answered.is_none()
+            && let Some(mut free) = self.free()
+        {
             free.budget.fill(MOST);
             // The other side may close a connection that waits, and that is no fault.
             if let Ok(response) = free.sender.send_request(request.clone()).await {
