@@ -330,31 +330,45 @@ impl Machine {
             Ok(below) => self.proc.join(below),
             Err(_) => self.rootfs.join(file),
         });
-        places.filter_map(|path| short_text(&path, buf)).next().unwrap_or_default()
+        places
+            .filter_map(|path| hostfs::read_with_cap(path, MOST_TEXT, buf).ok().map(first_line))
+            .next()
+            .unwrap_or_default()
     }
 
+    /// Of the firmware. What only root may read is empty for others; a machine whose firmware has none goes by the installation's, as
+    /// in the original.
     fn system_uuid(&self, buf: &mut Buf) -> String {
-        let mut places = [
+        let places = [
             self.sys.join("class/dmi/id/product_uuid"),
             self.proc.join("device-tree/system-id"),
             self.proc.join("device-tree/vm,uuid"),
-        ]
-        .into_iter();
-        places.find_map(|path| short_text(&path, buf)).unwrap_or_default()
+            self.rootfs.join("etc/machine-id"),
+        ];
+        for path in &places {
+            match hostfs::read_with_cap(path, MOST_TEXT, buf) {
+                Ok(bytes) => return first_line(bytes),
+                Err(error) if error.is_gone() => {}
+                Err(_) => return String::new(),
+            }
+        }
+        String::new()
     }
 
-    /// PRETTY_NAME of os-release(5); `Linux` if there is no such file or line.
+    /// PRETTY_NAME of the host's os-release(5); the original's words if there is no such line, or no such file.
     fn os_version(&self, buf: &mut Buf) -> String {
         for file in ["etc/os-release", "usr/lib/os-release"] {
             let Ok(bytes) = hostfs::read(self.rootfs.join(file), buf) else { continue };
-            if let Some(name) = scan::lines_loose(bytes).find_map(|line| line.strip_prefix(b"PRETTY_NAME=")) {
-                let name = name.trim_ascii();
-                let quoted = |quote: &[u8]| name.strip_prefix(quote)?.strip_suffix(quote);
-                let name = quoted(b"\"").or_else(|| quoted(b"'")).unwrap_or(name);
-                return String::from_utf8_lossy(name).into_owned();
-            }
+            let Some(name) = scan::lines_loose(bytes).find_map(|line| line.strip_prefix(b"PRETTY_NAME="))
+            else {
+                return "Linux".to_owned();
+            };
+            let name = name.trim_ascii();
+            let quoted = |quote: &[u8]| name.strip_prefix(quote)?.strip_suffix(quote);
+            let name = quoted(b"\"").or_else(|| quoted(b"'")).unwrap_or(name);
+            return String::from_utf8_lossy(name).into_owned();
         }
-        "Linux".to_owned()
+        "Unknown".to_owned()
     }
 }
 
@@ -371,15 +385,13 @@ impl FilesystemInfo {
     }
 }
 
-/// The first line of a file that holds a name, without white space and NULs around it; `None` if there is no such file.
-fn short_text(path: &Path, buf: &mut Buf) -> Option<String> {
-    const MOST: usize = 4096;
-    let bytes = hostfs::read_with_cap(path, MOST, buf).ok()?;
+/// The longest file that holds one name, in bytes.
+const MOST_TEXT: usize = 4096;
+
+/// The first line, without white space and NULs around it.
+fn first_line(bytes: &[u8]) -> String {
     let line = scan::lines_loose(bytes).next().unwrap_or_default();
-    let is_around = |b: &u8| b.is_ascii_whitespace() || *b == 0;
-    let start = line.iter().position(|b| !is_around(b)).unwrap_or(line.len());
-    let end = line.iter().rposition(|b| !is_around(b)).map_or(start, |last| last + 1);
-    Some(String::from_utf8_lossy(&line[start..end]).into_owned())
+    String::from_utf8_lossy(line).trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0').to_owned()
 }
 
 /// The names in a directory, in order; none if it cannot be read.
@@ -635,7 +647,58 @@ mod tests {
         let info = machine(dir.path()).info(soon());
         assert_eq!((info.memory_capacity, &info.machine_id[..], &info.system_uuid[..]), (None, "", ""));
         assert!(info.disk_map.is_empty() && info.filesystems.is_empty() && info.topology.is_empty());
+        assert_eq!(info.os_version, "Unknown");
         assert!(!serde_json::to_string(&*info).unwrap().contains("memory_capacity"));
+    }
+
+    #[test]
+    fn a_uuid_that_is_denied_is_not_replaced() {
+        let mut tree = tree();
+        tree.file("etc/machine-id", "installed\n");
+        tree.remove("sys/class/dmi/id/product_uuid");
+        let dir = tree.unpacked();
+        assert_eq!(machine(dir.path()).hardware().system_uuid, "installed", "a machine without DMI");
+        // A directory cannot be read either, by root neither.
+        tree.dir("sys/class/dmi/id/product_uuid");
+        let dir = tree.unpacked();
+        assert_eq!(machine(dir.path()).hardware().system_uuid, "");
+        tree.remove("sys/class/dmi/id/product_uuid");
+        tree.file("proc/device-tree/vm,uuid", "12-34\0");
+        let dir = tree.unpacked();
+        assert_eq!(machine(dir.path()).hardware().system_uuid, "12-34");
+    }
+
+    #[test]
+    fn damaged_files_cost_their_own_values() {
+        let tree = tree();
+        let whole = machine(tree.unpacked().path()).hardware();
+        for (path, node) in tree.iter() {
+            let testbed::tree::Node::File(contents) = node else { continue };
+            let half = contents[..contents.len() / 2].to_vec();
+            for damage in [
+                &b""[..],
+                b"\0",
+                b"-1\n",
+                b"99999999999999999999999\n",
+                b"x:y\n",
+                b"0-4294967295\n",
+                b"\xff\xfe\n",
+                &half,
+            ] {
+                let mut tree = tree.clone();
+                tree.file(path, damage);
+                let dir = tree.unpacked();
+                let info = machine(dir.path()).info(soon());
+                assert!(info.num_cores <= 1 && info.num_physical_cores <= 1 && info.num_sockets <= 1);
+                assert!(info.memory_capacity.is_none() || info.memory_capacity == whole.memory_capacity);
+                assert!(info.disk_map.values().all(|disk| whole.disk_map["254:0"].size == disk.size
+                    || path == b"sys/block/vda/size"
+                    || disk.name != "vda"));
+                assert!(
+                    info.network_devices.iter().all(|device| device.name == "eth0" || device.name == "nomtu")
+                );
+            }
+        }
     }
 
     #[test]

@@ -170,6 +170,14 @@ impl Directory {
         self.lock().connections.iter().map(|(runtime, connection)| (*runtime, connection.clone())).collect()
     }
 
+    /// Puts the server's version into `version`, which is left empty if it is not known. Allocates nothing if `version` has the room.
+    pub fn version_into(&self, runtime: Runtime, version: &mut String) {
+        version.clear();
+        let inner = self.lock();
+        let connection = inner.connections.get(&runtime);
+        version.push_str(connection.and_then(|connection| connection.version.as_deref()).unwrap_or_default());
+    }
+
     /// Adds or replaces a container.
     pub fn put(&self, metadata: Metadata) {
         let mut inner = self.lock();

@@ -492,6 +492,24 @@ rubbish
     }
 
     #[test]
+    fn nothing_of_a_process_stays_open() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let (mut network, mut stats) = (Network::new(&Root::new("/proc")), Stats::default());
+        let start = network.start_time(child.id());
+        let answer = network.read(child.id(), start, Scope::Container, ALL, &mut stats);
+        let own = network.namespace(std::process::id());
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+        let open: Vec<_> = fds.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok()).collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(answer.is_some() && start.is_some());
+        assert!(stats.namespace.is_some() && stats.namespace == own, "a child is in its parent's namespace");
+        let directory = format!("/proc/{}", child.id());
+        assert!(open.iter().all(|path| !path.starts_with(&directory)), "{open:?}");
+        assert_eq!(network.read(child.id(), start, Scope::Container, ALL, &mut stats), None);
+    }
+
+    #[test]
     fn sockets_are_counted_whole_or_not_at_all() {
         const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue\n\
             0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1\n\

@@ -103,6 +103,16 @@ struct State {
     is_closing: bool,
     /// When the next round may begin.
     next: Option<Instant>,
+    /// From the start of the last round to the next.
+    pause: Duration,
+}
+
+impl State {
+    /// Whether a number of this age may still be told: not if nobody asked for long, nor if a round does not end.
+    fn is_good(&self, age: Duration) -> bool {
+        const ROUND: Duration = Duration::from_secs(300);
+        age <= self.pause.saturating_mul(2) + ROUND
+    }
 }
 
 /// Why there is no number.
@@ -156,9 +166,11 @@ impl Usage {
         }
     }
 
-    /// What the last walk found of a container.
+    /// What the last walk found of a container, unless that is long ago.
     pub fn of(&self, id: &str) -> Option<Measured> {
-        self.shared.lock().results.get(id)?.ok()
+        let state = self.shared.lock();
+        let found = state.results.get(id)?.ok()?;
+        state.is_good(found.at.elapsed()).then_some(found)
     }
 
     /// Every container's result, or why there is none, in order of id: for `/validate/`.
@@ -221,7 +233,9 @@ impl Shared {
             return;
         }
         let worked = start.elapsed().saturating_sub(walk.slept);
-        self.lock().next = Some(start + self.pause(worked));
+        let mut state = self.lock();
+        state.pause = self.pause(worked);
+        state.next = Some(start + state.pause);
     }
 
     /// How long after its start a round that worked for so long is followed by the next.
@@ -552,6 +566,9 @@ mod tests {
         let pause = |worked| usage.shared.pause(Duration::from_millis(worked)).as_secs();
         assert_eq!((pause(0), pause(600), pause(601), pause(1201)), (60, 60, 120, 240));
         assert_eq!(pause(12_001), 1920);
+        let mut state = usage.shared.lock();
+        state.pause = Duration::from_secs(60);
+        assert!(state.is_good(Duration::from_secs(420)) && !state.is_good(Duration::from_secs(421)));
     }
 
     #[test]

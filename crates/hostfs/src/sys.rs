@@ -103,3 +103,17 @@ pub fn inherited_listeners() -> Vec<std::net::TcpListener> {
     }
     listeners
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_the_calling_thread_is_lowered() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let lowered = std::thread::spawn(move || {
+            super::lower_this_thread();
+            priority()
+        });
+        assert_eq!((lowered.join().unwrap(), priority()), (19, before));
+    }
+}

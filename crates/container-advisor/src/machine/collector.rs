@@ -4,16 +4,13 @@
 //! then. What is not known has no sample.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use exporter::text::{Label, LabelValue};
 use exporter::{Collector, Error, Kind, Text};
 
 use super::{Cache, Machine, MachineInfo, Node};
 use crate::metadata::{Directory, Runtime};
-
-/// How often Docker's version is looked at.
-const VERSION_GOOD_FOR: Duration = Duration::from_secs(30);
 
 /// Writes the families `machine_*` and `cadvisor_version_info`.
 #[derive(Debug)]
@@ -23,8 +20,8 @@ pub struct MachineCollector {
     has_topology: bool,
     version: &'static str,
     revision: &'static str,
+    /// Docker's version, kept for its memory.
     docker: String,
-    docker_looked: Option<Instant>,
 }
 
 impl MachineCollector {
@@ -36,19 +33,7 @@ impl MachineCollector {
         version: &'static str,
         revision: &'static str,
     ) -> Self {
-        let (docker, docker_looked) = (String::new(), None);
-        MachineCollector { machine, directory, has_topology, version, revision, docker, docker_looked }
-    }
-
-    fn look_at_docker(&mut self) {
-        if self.docker_looked.is_some_and(|looked| looked.elapsed() < VERSION_GOOD_FOR) {
-            return;
-        }
-        let connections = self.directory.connections();
-        let docker = connections.into_iter().find(|(runtime, _)| *runtime == Runtime::Docker);
-        self.docker = docker.and_then(|(_, connection)| connection.version).unwrap_or_default();
-        // Until it is known, each scrape asks: Docker may just have come up.
-        self.docker_looked = (!self.docker.is_empty()).then(Instant::now);
+        MachineCollector { machine, directory, has_topology, version, revision, docker: String::new() }
     }
 }
 
@@ -76,7 +61,7 @@ impl<'a> Base<'a> {
 
 impl Collector for MachineCollector {
     fn collect(&mut self, out: &mut Text, _deadline: Instant) -> Result<(), Error> {
-        self.look_at_docker();
+        self.directory.version_into(Runtime::Docker, &mut self.docker);
         let info = &*self.machine.hardware();
         let (memory, swap) = self.machine.memory();
         out.family(
