@@ -85,6 +85,8 @@ pub struct Space {
     pub inodes: u64,
     /// Inodes that are free.
     pub inodes_free: u64,
+    /// What the container's writable layer takes: bytes and inodes.
+    pub layer: Option<(u64, u64)>,
 }
 
 /// Tasks, averaged over about ten seconds, in thousandths.
@@ -629,6 +631,7 @@ impl Readers {
             space.available = None;
             space.inodes = measured.capacity_inodes;
             space.inodes_free = measured.free_inodes;
+            space.layer = Some((measured.layer_bytes, measured.inodes));
         }
         spaces.truncate(count);
     }

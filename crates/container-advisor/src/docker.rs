@@ -10,6 +10,8 @@ mod model;
 mod status;
 mod transport;
 
+pub(crate) use model::seconds;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::future::Future;
 use std::io;

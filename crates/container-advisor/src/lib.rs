@@ -8,7 +8,10 @@
 //! | [`metadata`], [`docker`] | what Docker and Podman say of containers, kept by their events |
 //! | [`machine`] | the machine, and the families about it |
 //! | [`network`], [`processes`], [`disks`], [`filesystems`] | readers of what the cgroups do not tell |
+//! | [`pages`], [`validate`] | what people look at in a browser, and what is wrong with the set-up |
 //! | [`usage`] | the size of writable layers, measured in the background |
+//! | [`history`] | readings of the last while, while somebody looks |
+//! | [`site`] | which path is answered by what: [`api`], [`pages`], [`validate`] |
 
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +20,7 @@ use exporter::flags::Style;
 use exporter::own::Build;
 use exporter::{FlagError, Flags};
 
+pub mod api;
 pub mod containers;
 pub mod disks;
 pub mod docker;
@@ -29,14 +33,19 @@ pub mod labels;
 pub mod machine;
 pub mod metadata;
 pub mod network;
+pub mod pages;
 pub mod processes;
 pub mod scrape;
 pub mod settings;
+pub mod site;
 pub mod usage;
+pub mod validate;
 
 use containers::Containers;
+use history::History;
 use metadata::{Directory, Runtime};
 use settings::Settings;
+use site::{Site, State};
 
 /// The version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -90,9 +99,27 @@ fn service(flags: &Flags) -> Result<Service, FlagError> {
     }
     let filesystems = Arc::new(filesystems::Filesystems::new(&settings.proc, &settings.rootfs));
     let usage = Arc::new(usage::Usage::new(&settings.rootfs, settings.usage.clone()));
-    let containers =
-        Containers::new(Arc::clone(&settings), Arc::clone(&directory), Arc::clone(&filesystems), usage);
+    let machine = machine::Machine::new(
+        &settings.proc,
+        &settings.sys,
+        &settings.rootfs,
+        settings.machine.clone(),
+        Arc::clone(&filesystems),
+    );
+    let containers = Containers::new(
+        Arc::clone(&settings),
+        Arc::clone(&directory),
+        Arc::clone(&filesystems),
+        Arc::clone(&usage),
+    );
     let containers: scrape::Shared = Arc::new(Mutex::new(containers));
-    let scrape = scrape::Scrape { containers, choice: settings.choice };
-    Ok(Service { collectors: vec![("containers", Box::new(scrape))], pages: None, tasks })
+    let scrape = scrape::Scrape { containers: Arc::clone(&containers), choice: settings.choice };
+    let history = History::new(Arc::clone(&containers), settings.history);
+    let state =
+        State { settings, directory, containers, history, machine: Arc::new(machine), filesystems, usage };
+    Ok(Service {
+        collectors: vec![("containers", Box::new(scrape))],
+        pages: Some(Arc::new(Site::new(Arc::new(state)))),
+        tasks,
+    })
 }

@@ -274,7 +274,9 @@ pub(crate) mod testing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    pub(crate) use super::testing::metadata;
+
     use super::*;
 
     #[tokio::test]

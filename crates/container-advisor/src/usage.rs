@@ -67,6 +67,8 @@ pub struct Layer {
 pub struct Measured {
     /// Layer and logs, in bytes on disk.
     pub bytes: u64,
+    /// The layer alone, in bytes on disk.
+    pub layer_bytes: u64,
     /// Files, directories and links in the layer.
     pub inodes: u64,
     /// The number of the device that holds the layer.
@@ -291,6 +293,7 @@ impl Walk<'_> {
         let StatVfs { f_frsize, f_blocks, f_files, f_ffree, .. } = space;
         Ok(Measured {
             bytes,
+            layer_bytes: layer_sum.bytes,
             inodes: layer_sum.inodes,
             device: (rustix::fs::major(state.st_dev), rustix::fs::minor(state.st_dev)),
             capacity: f_blocks.saturating_mul(f_frsize),

@@ -449,7 +449,8 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().or_else(|| text.parse::<i64>().ok().map(|_| 0))
 }
 
-fn duration(text: &str) -> Option<std::time::Duration> {
+/// A duration such as `5s`, `250ms`, `1m30s`, as Go writes it.
+pub fn duration(text: &str) -> Option<std::time::Duration> {
     let mut seconds = 0.0;
     let mut rest = text;
     if rest.is_empty() {

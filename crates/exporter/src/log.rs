@@ -174,7 +174,7 @@ fn timestamp(time: SystemTime) -> String {
 }
 
 /// The Gregorian date of a day since 1970-01-01, by counting in eras of 400 years that begin in March.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -211,7 +211,7 @@ fn cut(text: &mut String, most: usize) {
 }
 
 /// Seconds since 1970 of an RFC 3339 time. `None` for what is none, and for the year 1, by which the API means never.
-pub(super) fn seconds(text: &str) -> Option<f64> {
+pub(crate) fn seconds(text: &str) -> Option<f64> {
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let digits = text.get(range)?;
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
