@@ -106,7 +106,7 @@ pub async fn watch(settings: Settings, directory: Arc<Directory>) {
     let api = match api {
         Ok(api) => Arc::new(api),
         Err(error) => {
-            watcher.note(Fault::Garbled(error));
+            watcher.note(&Fault::Garbled(error));
             return std::future::pending().await;
         }
     };
@@ -116,7 +116,7 @@ pub async fn watch(settings: Settings, directory: Arc<Directory>) {
         let start = Instant::now();
         if let Err(fault) = watcher.session(&api).await {
             api.rest();
-            watcher.note(fault);
+            watcher.note(&fault);
             if start.elapsed() > intervals.most_backoff {
                 // It went well for a while. One that ends at once every time must not have us come back at once every time.
                 backoff = intervals.least_backoff;
@@ -179,7 +179,8 @@ type Call = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 enum Answer {
     List(Result<Vec<Listed>, Fault>),
-    Container(String, Result<ContainerInspectResponse, Fault>),
+    /// 3 KB where a list is 32 bytes.
+    Container(String, Result<Box<ContainerInspectResponse>, Fault>),
 }
 
 impl Work {
@@ -266,7 +267,7 @@ impl Watcher {
                         work.is_listing = false;
                         listed_at = Some(Instant::now());
                         has_list = false;
-                        self.note(fault);
+                        self.note(&fault);
                     }
                     Answer::Container(id, result) => {
                         work.busy.remove(&id);
@@ -322,7 +323,7 @@ impl Watcher {
             }
             let api = Arc::clone(api);
             work.calls.push(Box::pin(async move {
-                let result = api.inspect(&id).await;
+                let result = api.inspect(&id).await.map(Box::new);
                 Answer::Container(id, result)
             }));
         }
@@ -331,7 +332,7 @@ impl Watcher {
     fn inspected(
         &mut self,
         id: String,
-        result: Result<ContainerInspectResponse, Fault>,
+        result: Result<Box<ContainerInspectResponse>, Fault>,
         work: &mut Work,
     ) -> Result<(), Fault> {
         if !matches!(&result, Err(fault) if fault.is_of_connection()) {
@@ -341,7 +342,7 @@ impl Watcher {
             Ok(said) => {
                 self.failed.remove(&id);
                 let Settings { runtime, env_prefixes, .. } = &self.settings;
-                self.directory.put(model::metadata(&id, *runtime, env_prefixes, said));
+                self.directory.put(model::metadata(&id, *runtime, env_prefixes, *said));
                 return Ok(());
             }
             Err(fault @ Fault::Unreachable(..)) => return Err(fault),
@@ -466,17 +467,20 @@ impl Watcher {
     }
 
     /// Notes that the connection is down, or as good as.
-    fn note(&mut self, fault: Fault) {
-        let is_denied = matches!(fault, Fault::Unreachable(io::ErrorKind::PermissionDenied, _));
-        let mut was_denied = false;
+    fn note(&mut self, fault: &Fault) {
+        let error = fault.to_string();
+        let mut is_as_before = false;
         self.directory.connection(self.settings.runtime, |connection| {
-            was_denied = std::mem::replace(&mut connection.is_denied, is_denied);
+            is_as_before = connection.error.as_ref() == Some(&error);
+            connection.is_denied = matches!(fault, Fault::Unreachable(io::ErrorKind::PermissionDenied, _));
             connection.is_up = false;
-            connection.error = Some(fault.to_string());
+            connection.error = Some(error);
         });
-        // Rights do not come back by themselves: that is said once.
-        if !(is_denied && was_denied) {
-            self.tell(&fault);
+        // Neither rights nor a socket come by themselves: that they lack is said once.
+        let is_lasting =
+            matches!(fault, Fault::Unreachable(io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound, _));
+        if !(is_lasting && is_as_before) {
+            self.tell(fault);
         }
     }
 

@@ -214,9 +214,12 @@ impl Directory {
 
     /// Tells the watchers of containers that a scrape found in the cgroup tree and that are not here, and that a scrape took place.
     pub fn scraped(&self, unknown: impl Iterator<Item = String>) {
+        // The iterator may well look into this directory: it runs outside the lock.
+        let mut ids = std::mem::take(&mut self.lock().unknown);
+        ids.clear();
+        ids.extend(unknown);
         let mut inner = self.lock();
-        inner.unknown.clear();
-        inner.unknown.extend(unknown);
+        inner.unknown = ids;
         inner.scrapes += 1;
         drop(inner);
         self.wanted.notify_waiters();
@@ -299,7 +302,8 @@ pub(crate) mod tests {
     #[test]
     fn the_generation_rises_with_changes_alone() {
         let directory = Directory::default();
-        directory.scraped(["a".to_owned(), "b".to_owned()].into_iter());
+        let seen = ["a".to_owned(), "b".to_owned()].into_iter();
+        directory.scraped(seen.filter(|id| directory.get(id).is_none()));
         directory.put(testing::metadata("a", "web"));
         directory.put(testing::metadata("a", "web"));
         assert_eq!((directory.generation(), directory.unknown()), (1, vec!["b".to_owned()]));

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -251,7 +251,15 @@ fn answer(shared: &Shared, mut connection: &UnixStream, target: &str) -> Option<
         if fault != Some(Fault::Silent) || state.is_over {
             break fault;
         }
-        state = shared.changed.wait(state).unwrap();
+        drop(shared.changed.wait_timeout(state, Duration::from_millis(5)).unwrap());
+        // Whoever does not wait for the answer any more is let go.
+        connection.set_nonblocking(true).ok()?;
+        let is_gone = connection.read(&mut [0]).is_ok_and(|read| read == 0);
+        connection.set_nonblocking(false).ok()?;
+        if is_gone {
+            return None;
+        }
+        state = shared.state.lock().unwrap();
     };
     if path == "/events" && fault.is_none() {
         connection.write_all(HEAD_CHUNKED).ok()?;
@@ -261,6 +269,7 @@ fn answer(shared: &Shared, mut connection: &UnixStream, target: &str) -> Option<
     let inspected = path.strip_prefix("/containers/").and_then(|rest| rest.strip_suffix("/json"));
     let body = match path {
         "/_ping" => Some("OK".to_owned()),
+        "/events" => Some(String::new()),
         "/version" => Some(state.version.clone()),
         "/info" => Some(state.info.clone()),
         "/containers/json" => {
