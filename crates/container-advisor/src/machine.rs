@@ -537,6 +537,8 @@ fn meminfo(bytes: &[u8], key: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use testbed::shared;
     use testbed::tree::Tree;
 
@@ -671,10 +673,12 @@ mod tests {
     #[test]
     fn damaged_files_cost_their_own_values() {
         let tree = tree();
-        let whole = machine(tree.unpacked().path()).hardware();
+        let dir = tree.unpacked();
+        let whole = machine(dir.path()).hardware();
         for (path, node) in tree.iter() {
             let testbed::tree::Node::File(contents) = node else { continue };
-            let half = contents[..contents.len() / 2].to_vec();
+            let file = dir.path().join(OsStr::from_bytes(path));
+            let half = &contents[..contents.len() / 2];
             for damage in [
                 &b""[..],
                 b"\0",
@@ -683,21 +687,19 @@ mod tests {
                 b"x:y\n",
                 b"0-4294967295\n",
                 b"\xff\xfe\n",
-                &half,
+                half,
             ] {
-                let mut tree = tree.clone();
-                tree.file(path, damage);
-                let dir = tree.unpacked();
+                std::fs::write(&file, damage).unwrap();
                 let info = machine(dir.path()).info(soon());
                 assert!(info.num_cores <= 1 && info.num_physical_cores <= 1 && info.num_sockets <= 1);
                 assert!(info.memory_capacity.is_none() || info.memory_capacity == whole.memory_capacity);
-                assert!(info.disk_map.values().all(|disk| whole.disk_map["254:0"].size == disk.size
-                    || path == b"sys/block/vda/size"
-                    || disk.name != "vda"));
+                let names: Vec<_> = info.disk_map.values().map(|disk| &disk.name[..]).collect();
+                assert!(names.is_empty() || names == ["vda"] || path.starts_with(b"sys/block/"), "{names:?}");
                 assert!(
-                    info.network_devices.iter().all(|device| device.name == "eth0" || device.name == "nomtu")
+                    info.network_devices.iter().all(|device| ["eth0", "nomtu"].contains(&&device.name[..]))
                 );
             }
+            std::fs::write(&file, contents).unwrap();
         }
     }
 

@@ -96,7 +96,9 @@ impl Buf {
             let room = self.bytes.capacity() - self.bytes.len();
             match rustix::io::pread(fd.as_fd(), spare_capacity(&mut self.bytes), offset) {
                 Ok(0) => return Ok(()),
-                Ok(n) if record > 0 && n < room && n + record <= FIRST => return Ok(()),
+                Ok(n) if record > 0 && n < room && n + record <= FIRST && self.bytes.len() <= cap => {
+                    return Ok(());
+                }
                 Ok(_) => {}
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Cause::Os(errno)),
