@@ -524,7 +524,7 @@ fn private(mut page: Page) -> Page {
 mod tests {
     use super::live::tests::{ID, known, reading, sample};
     use super::*;
-    use crate::metadata::tests::metadata;
+    use crate::metadata::testing::metadata;
 
     #[test]
     fn paths_and_what_they_ask_for() {

@@ -694,7 +694,7 @@ fn daemon(connection: &Connection) -> Vec<(&'static str, String)> {
 pub(super) mod tests {
     use super::*;
     use crate::containers::BlockDevice;
-    use crate::metadata::tests::metadata;
+    use crate::metadata::testing::metadata;
     use crate::network::{Interface, Traffic};
 
     pub(crate) const ID: &str = "7f0d150c719b611570c879a9110d8863b885e232367940af688e86db4ce440ad";
