@@ -13,8 +13,8 @@ LISTEN ?= :9100
 build:
 	BUILD_REVISION=$$(git rev-parse --short HEAD 2>/dev/null) BUILD_BRANCH=$$(git branch --show-current 2>/dev/null) \
 	RUSTFLAGS="-C target-feature=+crt-static" \
-	  cargo build --locked --profile dist --target $(TARGET) -p node-exporter -p promdiff
-	mkdir -p target/bin && install $(OUT)/$(TARGET)/dist/node-exporter $(OUT)/$(TARGET)/dist/promdiff target/bin/
+	  cargo build --locked --profile dist --target $(TARGET) -p node-exporter -p container-advisor -p promdiff
+	mkdir -p target/bin && cd $(OUT)/$(TARGET)/dist && install node-exporter container-advisor promdiff $(CURDIR)/target/bin/
 
 up: build
 	@tests/up target/bin/node-exporter $(LISTEN)
@@ -26,4 +26,5 @@ test:
 	tests/run
 
 bench: build
-	cargo run --locked --release -p bench
+	cargo run --locked --release -p bench -- node
+	cargo run --locked --release -p bench -- containers

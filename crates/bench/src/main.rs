@@ -4,8 +4,9 @@
 //! Prometheus does: a request for gzip over a connection that stays open, of the default collectors. The floor is a loop that opens,
 //! reads and closes the files that the original was seen to open in one scrape, and does nothing with them.
 //!
-//! `bench [SCRAPES]`: scrapes a round on this machine, 200 if not given; the big host gets a tenth.
-//! `NODE_EXPORTER_BIN` is the exporter (`target/bin/node-exporter`, which `make build` puts there), `PEERS_DIR` holds the original.
+//! `bench node [SCRAPES]`: scrapes a round on this machine, 200 if not given; the big host gets a tenth.
+//! `bench containers [NUMBER…]`: container-advisor beside its original, with so many containers; 10, 60 and 300 if not given.
+//! `BIN_DIR` holds the exporters (`target/bin`, where `make build` puts them), `PEERS_DIR` the originals.
 
 #![allow(clippy::unwrap_used, reason = "a tool for developers: it ends with what went wrong")]
 
@@ -22,11 +23,34 @@ use testbed::{bighost, recorded, shared, strace};
 /// Rounds, each of all contestants. The table shows medians over the rounds.
 const ROUNDS: usize = 5;
 
+mod containers;
+mod table;
+
+use table::Table;
+
 fn main() {
-    let scrapes = std::env::args().nth(1).map_or(200, |n| n.parse().expect("a number of scrapes"));
-    let ours = std::env::var_os("NODE_EXPORTER_BIN")
-        .map_or_else(|| shared::root().join("target/bin/node-exporter"), PathBuf::from);
-    assert!(ours.is_file(), "{}: not there; `make build` first, or set NODE_EXPORTER_BIN", ours.display());
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |text: &String| text.parse().unwrap_or_else(|_| panic!("{text}: a number is wanted"));
+    match args.first().map(String::as_str) {
+        Some("node") => node(args.get(1).map_or(200, number)),
+        Some("containers") if args.len() > 1 => {
+            containers::bench(&args[1..].iter().map(number).collect::<Vec<_>>())
+        }
+        Some("containers") => containers::bench(&[10, 60, 300]),
+        _ => panic!("bench node [SCRAPES] or bench containers [NUMBER...]"),
+    }
+}
+
+/// A program as it is shipped.
+fn shipped(name: &str) -> PathBuf {
+    let dir = std::env::var_os("BIN_DIR").map_or_else(|| shared::root().join("target/bin"), PathBuf::from);
+    let path = dir.join(name);
+    assert!(path.is_file(), "{}: not there; `make build` first, or set BIN_DIR", path.display());
+    path
+}
+
+fn node(scrapes: usize) {
+    let ours = shipped("node-exporter");
     let original = shared::peer("node_exporter");
     if original.is_none() {
         shared::skipped("the original and the floor", "the original is not at hand (set PEERS_DIR)");
@@ -178,44 +202,4 @@ fn thread_cpu_time() -> Duration {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// The table, column by column of a row: what, ours, the original's, the floor, and the ratios.
-#[derive(Default)]
-struct Table {
-    rows: Vec<[String; 6]>,
-}
-
-impl Table {
-    fn row(&mut self, what: &str, unit: &str, ours: Option<f64>, original: Option<f64>, floor: Option<f64>) {
-        let number = |value: Option<f64>| match value {
-            None => "–".to_owned(),
-            Some(value) if unit.is_empty() || value >= 1000.0 => format!("{value:.0}"),
-            Some(value) => format!("{value:.*}", if value < 10.0 { 2 } else { 1 }),
-        };
-        let ratio = |to: Option<f64>| match (ours, to) {
-            (Some(ours), Some(to)) if to > 0.0 => format!("{:.2}", ours / to),
-            _ => "–".to_owned(),
-        };
-        let what = if unit.is_empty() { what.to_owned() } else { format!("{what}, {unit}") };
-        self.rows.push([what, number(ours), number(original), number(floor), ratio(original), ratio(floor)]);
-    }
-
-    fn print(&self) {
-        let head = ["", "ours", "original", "floor", "ours / original", "ours / floor"].map(str::to_owned);
-        let width = |column: usize| {
-            self.rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0)
-        };
-        let line = |row: &[String; 6]| {
-            let cells = row.iter().enumerate().map(|(i, cell)| {
-                if i == 0 { format!("{cell:<0$}", width(i)) } else { format!("{cell:>0$}", width(i)) }
-            });
-            println!("| {} |", cells.collect::<Vec<_>>().join(" | "));
-        };
-        line(&head);
-        let rule = (0..6)
-            .map(|i| if i == 0 { "-".repeat(width(i)) } else { format!("{}:", "-".repeat(width(i) - 1)) });
-        println!("| {} |", rule.collect::<Vec<_>>().join(" | "));
-        self.rows.iter().for_each(line);
-    }
 }

@@ -228,7 +228,6 @@ struct Readers {
     /// Namespaces of containers of which no runtime tells: those that share one share its traffic, which is written once.
     namespaces: Vec<u64>,
     pids: Vec<u32>,
-    path: Vec<u8>,
     buf: Buf,
 }
 
@@ -282,7 +281,6 @@ impl Containers {
                 proc: settings.proc.clone(),
                 namespaces: Vec::new(),
                 pids: Vec::new(),
-                path: Vec::new(),
                 buf: Buf::new(),
             },
             settings,
@@ -345,7 +343,8 @@ impl Containers {
         self.read(now, deadline);
         self.forget(now);
         let list = &self.list;
-        self.readers.usage.want(|| layers(list, &self.directory));
+        let known = list.iter().filter_map(|container| Some(&*container.metadata.as_ref()?.id));
+        self.readers.usage.want(known, || layers(list, &self.directory));
         let unknown = self.iter().filter(|c| c.metadata.is_none()).filter_map(Container::id);
         self.directory.scraped(unknown.map(str::to_owned));
         Ok(())
@@ -567,8 +566,11 @@ impl Readers {
                 self.filesystems.each(|filesystem| {
                     let (major, minor) = (filesystem.major as u32, filesystem.minor as u32);
                     let is_known = |d: &BlockDevice| (d.stats.major, d.stats.minor) == (major, minor);
-                    if !devices[..count].iter().any(is_known) && self.disks.counters_of(major, minor).is_some() {
-                        next(devices, &mut count).stats = cgroup::Device { major, minor, ..Default::default() };
+                    if !devices[..count].iter().any(is_known)
+                        && self.disks.counters_of(major, minor).is_some()
+                    {
+                        next(devices, &mut count).stats =
+                            cgroup::Device { major, minor, ..Default::default() };
                     }
                 });
             }
@@ -580,7 +582,11 @@ impl Readers {
         for device in &mut *devices {
             let (major, minor) = (device.stats.major, device.stats.minor);
             device.disk = if is_root { self.disks.counters_of(major, minor).copied() } else { None };
-            let name = if is_root { self.disks.name_for_machine(major, minor) } else { self.disks.name(major, minor) };
+            let name = if is_root {
+                self.disks.name_for_machine(major, minor)
+            } else {
+                self.disks.name(major, minor)
+            };
             device.name.clear();
             device.name.extend_from_slice(name);
             if name.is_empty() {
@@ -614,7 +620,9 @@ impl Readers {
                 space.inodes = filesystem.space.files;
                 space.inodes_free = filesystem.space.files_free;
             });
-        } else if let Some(measured) = container.id.as_ref().filter(|_| wanted).and_then(|(id, _)| self.usage.of(id)) {
+        } else if let Some(measured) =
+            container.id.as_ref().filter(|_| wanted).and_then(|(id, _)| self.usage.of(id))
+        {
             let space = next(spaces, &mut count);
             set(&mut space.device, self.disks.name(measured.device.0, measured.device.1));
             space.kind.clear();
@@ -647,12 +655,13 @@ impl Readers {
         }
         // The process that was found once is the same one as long as it was started at the same time.
         let remembered = container.process.take();
-        let process = remembered.filter(|&(pid, start)| self.network.start_time(pid) == Some(start)).or_else(|| {
-            let pid = self.first_process(container)?;
-            let start = self.network.start_time(pid)?;
-            // Between the two it may have become another process.
-            (self.first_process(container) == Some(pid)).then_some((pid, start))
-        });
+        let process =
+            remembered.filter(|&(pid, start)| self.network.start_time(pid) == Some(start)).or_else(|| {
+                let pid = self.first_process(container)?;
+                let start = self.network.start_time(pid)?;
+                // Between the two it may have become another process.
+                (self.first_process(container) == Some(pid)).then_some((pid, start))
+            });
         let Some((pid, start)) = process else { return false };
         container.process = process;
         let Some(namespace) = self.network.namespace(pid) else { return false };
@@ -703,7 +712,8 @@ impl Readers {
         container.process_count = Some(self.pids.len() as u64);
         if let Some(states) = container.processes.states {
             let now = Instant::now();
-            let (running, uninterruptible) = (states.running as f64 * 1e3, states.uninterruptible as f64 * 1e3);
+            let (running, uninterruptible) =
+                (states.running as f64 * 1e3, states.uninterruptible as f64 * 1e3);
             let weight = container.load.map_or(0.0, |old| decay(now - old.at));
             let mix = |old: fn(&Load) -> f64, new: f64| {
                 container.load.as_ref().map_or(new, |load| old(load) * weight + new * (1.0 - weight))

@@ -3,13 +3,13 @@
 //! Names, types and labels are the original's; what a family's values are made of is in [`hostfs::cgroup`]. A value that the kernel
 //! does not give is left out, where the original often writes 0.
 
-use exporter::text::{Kind as Type, Label, Number, Part};
 use exporter::Text;
 use exporter::text::Family;
+use exporter::text::{Kind as Type, Label, Number, Part};
 use hostfs::cgroup::{HugePages, Operations, Pressure, Stall};
 
-use crate::disks::Counters;
 use crate::containers::{BlockDevice, Container, Containers, Gone, Idle, Space};
+use crate::disks::Counters;
 use crate::kinds::{Kind, Kinds};
 use crate::labels::Labels;
 use crate::metadata::{Health, Metadata, State};
@@ -126,7 +126,8 @@ impl Samples<'_, '_> {
     fn one(&mut self, value: Option<impl Into<Number>>) {
         let Labels { before, identity, name } = self.labels;
         if let Some(value) = value {
-            self.family.parts(&[Part::Rendered(before), Part::Rendered(identity), Part::Rendered(name)], value);
+            self.family
+                .parts(&[Part::Rendered(before), Part::Rendered(identity), Part::Rendered(name)], value);
         }
     }
 
@@ -155,7 +156,13 @@ impl Samples<'_, '_> {
     }
 }
 
-const fn one(name: &'static str, kind: Type, group: Group, value: fn(&Container) -> Option<Number>, help: &'static str) -> ContainerFamily {
+const fn one(
+    name: &'static str,
+    kind: Type,
+    group: Group,
+    value: fn(&Container) -> Option<Number>,
+    help: &'static str,
+) -> ContainerFamily {
     ContainerFamily { name, kind, help, group, labels: &[], values: Values::One(value) }
 }
 
@@ -368,7 +375,13 @@ fn cpu_usage(container: &Container, out: &mut Samples<'_, '_>) {
 
 /// `cpu` and the number in at least two digits, as the original writes it.
 fn cpu_name(space: &mut [u8; 7], mut number: usize) -> &[u8] {
-    let digits = if number < 100 { 2 } else if number < 1000 { 3 } else { 4 };
+    let digits = if number < 100 {
+        2
+    } else if number < 1000 {
+        3
+    } else {
+        4
+    };
     for place in space[3..3 + digits].iter_mut().rev() {
         *place = b'0' + (number % 10) as u8;
         number /= 10;
@@ -392,7 +405,10 @@ fn numa_pages(container: &Container, out: &mut Samples<'_, '_>) {
         let mut write = |scope: &str, pages: [u64; 3]| {
             // In order of the label's value.
             for (kind, pages) in [("anon", pages[1]), ("file", pages[0]), ("unevictable", pages[2])] {
-                out.with(&[("node", node.node.into()), ("scope", scope.into()), ("type", kind.into())], Some(pages));
+                out.with(
+                    &[("node", node.node.into()), ("scope", scope.into()), ("type", kind.into())],
+                    Some(pages),
+                );
             }
         };
         if let Some(own) = node.own {
@@ -411,9 +427,14 @@ fn hugetlb(container: &Container, out: &mut Samples<'_, '_>, value: fn(&HugePage
 fn blkio(container: &Container, out: &mut Samples<'_, '_>) {
     for BlockDevice { name, stats, .. } in &container.devices {
         let Operations { read, write, sync, r#async, discard, total } = stats.bytes;
-        for (operation, value) in
-            [("Async", r#async), ("Discard", discard), ("Read", read), ("Sync", sync), ("Total", total), ("Write", write)]
-        {
+        for (operation, value) in [
+            ("Async", r#async),
+            ("Discard", discard),
+            ("Read", read),
+            ("Sync", sync),
+            ("Total", total),
+            ("Write", write),
+        ] {
             let labels = [
                 ("device", name.into()),
                 ("major", stats.major.into()),
@@ -476,7 +497,9 @@ fn tcp(states: Option<Tcp>, out: &mut Samples<'_, '_>) {
 
 fn udp(sockets: Option<Udp>, out: &mut Samples<'_, '_>) {
     let Some(Udp { listen, dropped, rx_queued, tx_queued }) = sockets else { return };
-    for (state, number) in [("dropped", dropped), ("listen", listen), ("rxqueued", rx_queued), ("txqueued", tx_queued)] {
+    for (state, number) in
+        [("dropped", dropped), ("listen", listen), ("rxqueued", rx_queued), ("txqueued", tx_queued)]
+    {
         out.with(&[("udp_state", state.into())], Some(number));
     }
 }

@@ -80,7 +80,8 @@ pub const ALL: [(Kind, &str, bool); 22] = [
 ];
 
 /// The default of `--disable_metrics`, in the original's order.
-pub const OFF: &str = "advtcp,cpu_topology,cpuset,hugetlb,memory_numa,process,referenced_memory,resctrl,sched,tcp,udp";
+pub const OFF: &str =
+    "advtcp,cpu_topology,cpuset,hugetlb,memory_numa,process,referenced_memory,resctrl,sched,tcp,udp";
 
 /// Some of the kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +117,8 @@ impl Kinds {
         let enabled = list("enable_metrics");
         let disabled = list("disable_metrics");
         let all = Kinds((1 << ALL.len()) - 1);
-        let kinds = if flags.text("enable_metrics").is_empty() { Kinds(all.0 & !disabled.0) } else { enabled };
+        let kinds =
+            if flags.text("enable_metrics").is_empty() { Kinds(all.0 & !disabled.0) } else { enabled };
         (kinds, warnings)
     }
 }
@@ -134,7 +136,8 @@ mod tests {
     use super::*;
 
     fn kinds(args: &[&str]) -> (Vec<&'static str>, Vec<String>) {
-        const FLAGS: &[Flag] = &[Flag::text("disable_metrics", OFF, ""), Flag::text("enable_metrics", "", "")];
+        const FLAGS: &[Flag] =
+            &[Flag::text("disable_metrics", OFF, ""), Flag::text("enable_metrics", "", "")];
         let (kinds, warnings) = Kinds::from_flags(&Flags::for_test(FLAGS, args));
         (ALL.iter().filter(|(kind, ..)| kinds.has(*kind)).map(|(_, name, _)| *name).collect(), warnings)
     }
@@ -161,6 +164,9 @@ mod tests {
         let (kinds, warnings) = kinds(&["--disable_metrics=accelerator,tcp"]);
         assert!(!kinds.contains(&"tcp") && kinds.contains(&"udp"));
         assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].starts_with("-disable_metrics: accelerator is no kind of metrics"), "{warnings:?}");
+        assert!(
+            warnings[0].starts_with("-disable_metrics: accelerator is no kind of metrics"),
+            "{warnings:?}"
+        );
     }
 }

@@ -55,7 +55,8 @@ impl Labels {
         let env = metadata.env.iter().map(|(key, value)| (sanitized("container_env_", key), value));
         let labels = metadata.labels.iter().filter(|(key, _)| kept.keeps(key));
         // As the original has it, so that recording rules that drop it go on doing so.
-        let restarts = (metadata.restart_count > 0 && *kept == Kept::All).then(|| metadata.restart_count.to_string());
+        let restarts =
+            (metadata.restart_count > 0 && *kept == Kept::All).then(|| metadata.restart_count.to_string());
         let restarts = restarts.iter().map(|count| (sanitized("container_label_", "restartcount"), count));
         let labels = labels.map(|(key, value)| (sanitized("container_label_", key), value));
         let mut pairs: Vec<(String, &String)> =
@@ -78,7 +79,7 @@ fn sanitized(prefix: &str, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::tests::metadata;
+    use crate::metadata::testing::metadata;
 
     fn render(metadata: Option<&Metadata>, fallback: &str, kept: &Kept) -> [String; 3] {
         let mut labels = Labels::default();
@@ -90,9 +91,16 @@ mod tests {
     fn labels_variables_and_identity() {
         let mut meta = metadata("id", "web");
         meta.image = "nginx:1".into();
-        meta.labels = [("com.docker.x", "1"), ("a-b", "q\"\\\n"), ("\u{e9}", "e"), ("empty", ""), ("id", "no"), ("name", "no")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        meta.labels = [
+            ("com.docker.x", "1"),
+            ("a-b", "q\"\\\n"),
+            ("\u{e9}", "e"),
+            ("empty", ""),
+            ("id", "no"),
+            ("name", "no"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
         meta.labels.sort();
         meta.env = vec![("app_env".into(), "prod".into())];
         assert_eq!(
@@ -105,7 +113,10 @@ mod tests {
             ]
         );
         let some = Kept::These(vec!["com.docker.x".into(), "com_docker_x".into()]);
-        assert_eq!(render(Some(&meta), "", &some)[0], "container_env_app_env=\"prod\",container_label_com_docker_x=\"1\"");
+        assert_eq!(
+            render(Some(&meta), "", &some)[0],
+            "container_env_app_env=\"prod\",container_label_com_docker_x=\"1\""
+        );
         assert_eq!(render(None, "", &Kept::All), ["", "id=\"/docker/a\\\"b\"", ""]);
         assert_eq!(render(None, "0123", &Kept::All)[2], "name=\"0123\"");
     }
@@ -113,7 +124,8 @@ mod tests {
     #[test]
     fn of_keys_that_are_the_same_once_sanitized_the_first_stays() {
         let mut meta = metadata("id", "web");
-        meta.labels = vec![("a-b".into(), "1".into()), ("a.b".into(), "2".into()), ("a_b".into(), "3".into())];
+        meta.labels =
+            vec![("a-b".into(), "1".into()), ("a.b".into(), "2".into()), ("a_b".into(), "3".into())];
         assert_eq!(render(Some(&meta), "", &Kept::All)[0], "container_label_a_b=\"1\"");
     }
 
@@ -122,7 +134,10 @@ mod tests {
         let mut meta = metadata("id", "web");
         meta.labels = vec![("z".into(), "1".into())];
         meta.restart_count = 3;
-        assert_eq!(render(Some(&meta), "", &Kept::All)[0], "container_label_restartcount=\"3\",container_label_z=\"1\"");
+        assert_eq!(
+            render(Some(&meta), "", &Kept::All)[0],
+            "container_label_restartcount=\"3\",container_label_z=\"1\""
+        );
         assert_eq!(render(Some(&meta), "", &Kept::These(vec![]))[0], "");
     }
 }

@@ -114,11 +114,19 @@ fn service(flags: &Flags) -> Result<Service, FlagError> {
     );
     let containers: scrape::Shared = Arc::new(Mutex::new(containers));
     let scrape = scrape::Scrape { containers: Arc::clone(&containers), choice: settings.choice };
+    let machine = Arc::new(machine);
+    let about = machine::MachineCollector::new(
+        Arc::clone(&machine),
+        Arc::clone(&directory),
+        settings.choice.kinds.has(kinds::Kind::CpuTopology),
+        VERSION,
+        REVISION,
+    );
     let history = History::new(Arc::clone(&containers), settings.history);
     let state =
-        State { settings, directory, containers, history, machine: Arc::new(machine), filesystems, usage };
+        State { settings, directory, containers, history, machine, filesystems, usage };
     Ok(Service {
-        collectors: vec![("containers", Box::new(scrape))],
+        collectors: vec![("containers", Box::new(scrape)), ("machine", Box::new(about))],
         pages: Some(Arc::new(Site::new(Arc::new(state)))),
         tasks,
     })

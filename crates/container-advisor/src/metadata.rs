@@ -277,9 +277,7 @@ pub(crate) mod testing {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    pub(crate) use super::testing::metadata;
-
+mod tests {
     use super::*;
 
     #[tokio::test]

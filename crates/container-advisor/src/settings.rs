@@ -25,29 +25,77 @@ pub const FLAGS: &[Flag] = &[
     Flag::text("http_digest_realm", "localhost", "As above.").hidden(),
     Flag::text("disable_metrics", kinds::OFF, "Kinds of metrics to leave out, in place of the default list."),
     Flag::text("enable_metrics", "", "The only kinds of metrics to write; overrides -disable_metrics."),
-    Flag::switch("extended_metrics", true, "Write the families that the original lacks: state, restarts, exit codes, memory events."),
+    Flag::switch(
+        "extended_metrics",
+        true,
+        "Write the families that the original lacks: state, restarts, exit codes, memory events.",
+    ),
     Flag::switch("docker_only", false, "Leave out cgroups that are no containers, but for the root."),
-    Flag::text("raw_cgroup_prefix_whitelist", "", "The only cgroups that are no containers to report: paths or their beginnings, with commas."),
+    Flag::text(
+        "raw_cgroup_prefix_whitelist",
+        "",
+        "The only cgroups that are no containers to report: paths or their beginnings, with commas.",
+    ),
     Flag::switch("disable_root_cgroup_stats", false, "Leave out the root cgroup."),
     Flag::switch("store_container_labels", true, "Turn labels of containers into labels of metrics."),
-    Flag::text("whitelisted_container_labels", "", "With -store_container_labels=false: the keys to turn into labels all the same, with commas."),
-    Flag::text("env_metadata_whitelist", "", "Beginnings of names of environment variables to turn into labels, with commas."),
+    Flag::text(
+        "whitelisted_container_labels",
+        "",
+        "With -store_container_labels=false: the keys to turn into labels all the same, with commas.",
+    ),
+    Flag::text(
+        "env_metadata_whitelist",
+        "",
+        "Beginnings of names of environment variables to turn into labels, with commas.",
+    ),
     Flag::renamed("docker_env_metadata_whitelist", "env_metadata_whitelist"),
     Flag::renamed("containerd_env_metadata_whitelist", "env_metadata_whitelist"),
     Flag::text("docker", "unix:///var/run/docker.sock", "Docker's API; empty is none."),
     Flag::text("podman", "unix:///var/run/podman/podman.sock", "Podman's API; empty is none."),
-    Flag::switch("enable_load_reader", false, "Read the state of every process, for container_tasks_state and container_cpu_load_average_10s."),
-    Flag::switch("host_network_metrics", false, "Repeat the machine's traffic under each container that uses the machine's network."),
-    Flag::switch("disk_usage", true, "Measure writable layers and logs in the background, with idle priority."),
+    Flag::switch(
+        "enable_load_reader",
+        false,
+        "Read the state of every process, for container_tasks_state and container_cpu_load_average_10s.",
+    ),
+    Flag::switch(
+        "host_network_metrics",
+        false,
+        "Repeat the machine's traffic under each container that uses the machine's network.",
+    ),
+    Flag::switch(
+        "disk_usage",
+        true,
+        "Measure writable layers and logs in the background, with idle priority.",
+    ),
     Flag::text("disk_usage_interval", "60s", "Least time between two measurements."),
-    Flag::text("last_seen_retention", "10m", "How long container_last_seen goes on for a container that is gone."),
-    Flag::text("storage_duration", "2m", "How much history is kept for pages and the API while somebody looks."),
+    Flag::text(
+        "last_seen_retention",
+        "10m",
+        "How long container_last_seen goes on for a container that is gone.",
+    ),
+    Flag::text(
+        "storage_duration",
+        "2m",
+        "How much history is kept for pages and the API while somebody looks.",
+    ),
     Flag::text("update_machine_info_interval", "5m", "How long what is read of the machine is good for."),
-    Flag::text("machine_id_file", "/etc/machine-id,/var/lib/dbus/machine-id", "Files that may hold the machine's id, with commas; the first that is there counts."),
-    Flag::text("boot_id_file", "/proc/sys/kernel/random/boot_id", "Files that may hold the id of the boot, with commas."),
+    Flag::text(
+        "machine_id_file",
+        "/etc/machine-id,/var/lib/dbus/machine-id",
+        "Files that may hold the machine's id, with commas; the first that is there counts.",
+    ),
+    Flag::text(
+        "boot_id_file",
+        "/proc/sys/kernel/random/boot_id",
+        "Files that may hold the id of the boot, with commas.",
+    ),
     Flag::text("path.rootfs", "", "Where the host's / is [default: /rootfs if it is there, else /]."),
     Flag::text("path.procfs", "", "Where the host's /proc is [default: proc below the host's /]."),
-    Flag::text("path.sysfs", "", "Where the host's /sys is [default: /sys if it is there, else sys below the host's /]."),
+    Flag::text(
+        "path.sysfs",
+        "",
+        "Where the host's /sys is [default: /sys if it is there, else sys below the host's /].",
+    ),
     Flag::text("path.cgroup", "", "Where the host's cgroups are [default: fs/cgroup below the host's /sys]."),
     // What the original's polling, its storage drivers and its other inputs needed.
     Flag::ignored("allow_dynamic_housekeeping", false),
@@ -180,11 +228,21 @@ impl Settings {
         let rootfs = given("path.rootfs").unwrap_or_else(|| Root::new(if has_host { HOST } else { "/" }));
         let proc = given("path.procfs").unwrap_or_else(|| Root::new(rootfs.join("proc")));
         let sys = given("path.sysfs").unwrap_or_else(|| {
-            if Path::new("/sys/fs/cgroup").exists() { Root::new("/sys") } else { Root::new(rootfs.join("sys")) }
+            if Path::new("/sys/fs/cgroup").exists() {
+                Root::new("/sys")
+            } else {
+                Root::new(rootfs.join("sys"))
+            }
         });
         let cgroup = given("path.cgroup").unwrap_or_else(|| Root::new(sys.join("fs/cgroup")));
         let list = |name: &str| -> Vec<String> {
-            flags.text(name).split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+            flags
+                .text(name)
+                .split(',')
+                .map(str::trim)
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
         };
         let (kinds, warnings) = Kinds::from_flags(flags);
         let choice = Choice {

@@ -145,22 +145,24 @@ impl Usage {
         Usage { shared: Arc::new(Shared { rootfs, settings, state, closed }) }
     }
 
-    /// A scrape wants the numbers. If they are old, a round begins in the background, of the layers that `layers` gives.
-    pub fn want(&self, layers: impl FnOnce() -> Vec<Layer>) {
+    /// A scrape wants the numbers of these containers. If they are old, a round begins in the background, of the layers that `layers`
+    /// gives; if they are not, one of those that have none yet.
+    pub fn want<'a>(&self, mut ids: impl Iterator<Item = &'a str>, layers: impl FnOnce() -> Vec<Layer>) {
         if !self.shared.settings.enabled {
             return;
         }
         let start = Instant::now();
+        let is_due;
         {
             let mut state = self.shared.lock();
-            if state.is_running || state.next.is_some_and(|next| start < next) {
+            is_due = state.next.is_none_or(|next| start >= next);
+            if state.is_running || !(is_due || ids.any(|id| !state.results.contains_key(id))) {
                 return;
             }
             state.is_running = true;
-            state.next = Some(start + self.shared.settings.interval);
         }
         let (shared, layers) = (Arc::clone(&self.shared), layers());
-        let round = move || shared.round(&layers, start);
+        let round = move || shared.round(&layers, start, is_due);
         if std::thread::Builder::new().name("usage".into()).stack_size(STACK).spawn(round).is_err() {
             self.shared.lock().is_running = false;
         }
@@ -196,8 +198,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread's life: each layer once.
-    fn round(&self, layers: &[Layer], start: Instant) {
+    /// The thread's life: each layer once, or those that have no number yet.
+    fn round(&self, layers: &[Layer], start: Instant, is_due: bool) {
         /// Whatever becomes of the round, another one may follow.
         struct Ended<'a>(&'a Shared);
         impl Drop for Ended<'_> {
@@ -207,10 +209,17 @@ impl Shared {
         }
         let _ended = Ended(self);
         sys::lower_this_thread();
-        self.lock().results.retain(|id, _| layers.iter().any(|layer| layer.id == *id));
+        if is_due {
+            let mut state = self.lock();
+            state.next = Some(start + self.settings.interval);
+            state.results.retain(|id, _| layers.iter().any(|layer| layer.id == *id));
+        }
         let mut walk = Walk { shared: self, entries: 0, slept: Duration::ZERO, linked: HashSet::new() };
         for layer in layers {
             let last = self.lock().results.get(&layer.id).copied();
+            if last.is_some() && !is_due {
+                continue;
+            }
             if let Some(Err(Failure { until: Some(until), .. })) = last
                 && Instant::now() < until
             {
@@ -221,6 +230,9 @@ impl Shared {
                 return;
             }
             self.lock().results.insert(layer.id.clone(), found);
+        }
+        if !is_due {
+            return;
         }
         let worked = start.elapsed().saturating_sub(walk.slept);
         let mut state = self.lock();
@@ -409,7 +421,7 @@ mod tests {
 
     /// Has a round done, and waits for its end.
     fn walk(usage: &Usage, layers: &[Layer]) {
-        usage.want(|| layers.to_vec());
+        usage.want(layers.iter().map(|layer| &*layer.id), || layers.to_vec());
         let start = Instant::now();
         while usage.shared.lock().is_running {
             assert!(start.elapsed() < Duration::from_secs(20), "it does not end");
@@ -485,19 +497,24 @@ mod tests {
         walk(&usage, &layers);
         let before = usage.of("a").unwrap();
         fs::write(dir.path().join("layer/new"), vec![1; 50_000]).unwrap();
-        usage.want(|| unreachable!("the numbers are new"));
+        usage.want(["a", "b"].into_iter(), || unreachable!("the numbers are new"));
         assert_eq!(usage.of("a"), Some(before));
         usage.shared.lock().next = None;
         walk(&usage, &layers[..1]);
         assert_eq!(usage.of("a").unwrap().inodes, before.inodes + 1);
         assert_eq!(usage.of("b"), None);
+        // One that has just come is not kept waiting, and it alone is measured.
+        let after = usage.of("a");
+        fs::write(dir.path().join("layer/newer"), "").unwrap();
+        walk(&usage, &layers);
+        assert_eq!((usage.of("a"), usage.of("b").unwrap().inodes), (after, before.inodes + 2));
     }
 
     #[test]
     fn nothing_is_walked_when_it_is_off() {
         let (dir, _) = setup();
         let usage = Usage::new(&Root::new(dir.path()), Settings { enabled: false, ..Settings::default() });
-        usage.want(|| unreachable!("it is off"));
+        usage.want(["a"].into_iter(), || unreachable!("it is off"));
         assert!(usage.report().is_empty());
     }
 
@@ -565,7 +582,7 @@ mod tests {
         }
         let settings = Settings { entries_per_second: 1, ..Settings::default() };
         let usage = Usage::new(&Root::new(dir.path()), settings);
-        usage.want(|| vec![layer("a", Some("/"), None)]);
+        usage.want(["a"].into_iter(), || vec![layer("a", Some("/"), None)]);
         let shared = Arc::downgrade(&usage.shared);
         drop(usage);
         let start = Instant::now();

@@ -13,7 +13,9 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 pub mod bighost;
+
 pub mod daemon;
+pub mod docker;
 pub mod exposition;
 pub mod http;
 pub mod process;

@@ -36,6 +36,10 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+fn web_listen_address(port: u16) -> Vec<String> {
+    vec![format!("--web.listen-address=127.0.0.1:{port}")]
+}
+
 impl Exporter {
     /// Starts `binary` in `cwd` with `args` and a `--web.listen-address`, and waits until it takes connections.
     pub fn start(binary: &Path, args: &[impl AsRef<OsStr>], cwd: &Path) -> Self {
@@ -49,7 +53,19 @@ impl Exporter {
     /// # Errors
     /// The process ended before it took a connection.
     pub fn try_start(binary: &Path, args: &[impl AsRef<OsStr>], cwd: &Path) -> Result<Self, Ended> {
-        Self::spawn(|| Command::new(binary), args, cwd)
+        Self::spawn(|| Command::new(binary), args, cwd, &web_listen_address)
+    }
+
+    /// As [`start`](Self::start), for a program that has other flags for where to listen: `listen` makes them from a port.
+    pub fn start_on(
+        binary: &Path,
+        args: &[impl AsRef<OsStr>],
+        cwd: &Path,
+        listen: &dyn Fn(u16) -> Vec<String>,
+    ) -> Self {
+        Self::spawn(|| Command::new(binary), args, cwd, listen).unwrap_or_else(|ended| {
+            panic!("{} ended with {}: {}", binary.display(), ended.status, ended.stderr)
+        })
     }
 
     /// As [`start`](Self::start), with another program, such as strace, around it.
@@ -59,7 +75,7 @@ impl Exporter {
             command.args(&wrapper[1..]).arg(binary);
             command
         };
-        let mut exporter = Self::spawn(command, args, cwd)
+        let mut exporter = Self::spawn(command, args, cwd, &web_listen_address)
             .unwrap_or_else(|ended| panic!("{wrapper:?} ended with {}: {}", ended.status, ended.stderr));
         let children = format!("/proc/{0}/task/{0}/children", exporter.child.id());
         let children = fs::read_to_string(children).unwrap();
@@ -67,14 +83,19 @@ impl Exporter {
         exporter
     }
 
-    fn spawn(program: impl Fn() -> Command, args: &[impl AsRef<OsStr>], cwd: &Path) -> Result<Self, Ended> {
+    fn spawn(
+        program: impl Fn() -> Command,
+        args: &[impl AsRef<OsStr>],
+        cwd: &Path,
+        listen: &dyn Fn(u16) -> Vec<String>,
+    ) -> Result<Self, Ended> {
         // Somebody else may take the free port before the exporter does; then it ends, and another port is tried.
         for attempt in 0.. {
             let port = free_port();
             let log = tempfile::NamedTempFile::new().unwrap();
             let mut child = program()
                 .args(args)
-                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+                .args(listen(port))
                 .current_dir(cwd)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())

@@ -71,7 +71,8 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     FETCHED.get_or_init(|| {
         let script = dir().map(|dir| dir.join("tools/get-peers"));
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0");
-        let all = ["node_exporter", "prometheus", "promtool"].map(|name| target.join("bin").join(name));
+        let all =
+            ["cadvisor", "node_exporter", "prometheus", "promtool"].map(|name| target.join("bin").join(name));
         let wanted = chosen.is_none() && is_root && !all.iter().all(|peer| peer.is_file());
         if let Some(script) = script.filter(|script| wanted && script.is_file()) {
             eprintln!("fetching the originals with {}", script.display());
@@ -79,7 +80,7 @@ pub fn peer(name: &str) -> Option<PathBuf> {
                 Command::new("bash")
                     .arg(script)
                     .arg(&target)
-                    .args(["node-exporter", "prometheus", "promtool"])
+                    .args(["cadvisor", "node-exporter", "prometheus", "promtool"])
                     .status(),
             );
         }

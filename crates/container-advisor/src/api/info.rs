@@ -266,7 +266,7 @@ impl<'a> Spec<'a> {
             has_hugetlb: has.hugetlb,
             has_network: has.network,
             has_processes: has.processes,
-            processes: ProcessSpec { limit: sample.stats.pids_max.unwrap_or(0) },
+            processes: ProcessSpec { limit: sample.stats.pids_max.filter(|_| !is_v2).unwrap_or(0) },
             has_filesystem: has.filesystem,
             has_diskio: has.diskio,
             has_custom_metrics: false,

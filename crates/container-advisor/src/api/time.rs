@@ -18,9 +18,11 @@ impl Time {
 
     /// Seconds since 1970. So large a number has no more than six digits after the point, so that is what there is of them.
     pub fn of_seconds(seconds: Option<f64>) -> Self {
-        let micros =
-            seconds.map(|seconds| (seconds * 1e6).round()).filter(|micros| (0.0..1e17).contains(micros));
-        Time(micros.map(|micros| Duration::from_micros(micros as u64)))
+        let seconds = seconds.filter(|seconds| (0.0..1e11).contains(seconds));
+        Time(seconds.map(|seconds| {
+            Duration::from_secs(seconds as u64)
+                + Duration::from_micros((seconds.fract() * 1e6).round() as u64)
+        }))
     }
 }
 

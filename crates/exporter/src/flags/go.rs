@@ -266,6 +266,16 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_taken_has_one_form(args in proptest::collection::vec("(--?)?(port|v|docker_only|no-|=|x)?=?[a-z0-9-]{0,3}", 0..5)) {
+            if let Ok(normal) = super::normal(FLAGS, &args) {
+                proptest::prop_assert!(normal.iter().all(|arg| arg.starts_with("--") && !arg.starts_with("---")), "{:?}", normal);
+                proptest::prop_assert_eq!(super::normal(FLAGS, &normal).map_err(|error| error.to_string()), Ok(normal));
+            }
+        }
+    }
+
     #[test]
     fn help_and_version() {
         for args in [&["-h"][..], &["-help"], &["--help"], &["-port=1", "--h"]] {

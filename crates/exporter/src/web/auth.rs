@@ -578,6 +578,22 @@ mod tests {
         assert!(Auth::open(&path, "a\nb").err().unwrap().contains("realm"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_file_and_any_password_is_taken_or_refused(
+            kind in proptest::sample::select(vec!["", "$2b$04$", "$apr1$", "$1$", "{SHA}"]),
+            rest in "[a-zA-Z0-9./$=]{0,60}",
+            noise in proptest::collection::vec(0u8.., 0..80),
+            password in proptest::collection::vec(1u8.., 0..100),
+        ) {
+            let _ = parse(&noise);
+            let line = [b"u:", kind.as_bytes(), rest.as_bytes(), b"\n", &noise].concat();
+            if let Ok(users) = parse(&line) {
+                proptest::prop_assert!(!users.dearest.is_of(&password));
+            }
+        }
+    }
+
     #[test]
     fn the_dearest_hash_is_found_wherever_it_stands() {
         let mut lines = SECRET.map(|(user, hash)| format!("{user}:{hash}\n"));
