@@ -101,7 +101,7 @@ impl Pages {
         } else {
             let live = known.live(&subject, &Ask::default());
             live.map(|mut live| {
-                self.add_tasks(&known, &subject, &mut live);
+                self.add_unread(&known, &subject, &mut live);
                 document(&known, &subject, &live, &call.prefix)
             })
         };
@@ -137,7 +137,7 @@ impl Pages {
             rows: asked("rows").unwrap_or_default().to_owned(),
         };
         let mut live = known.live(subject, &ask)?;
-        self.add_tasks(known, subject, &mut live);
+        self.add_unread(known, subject, &mut live);
         if asked("processes").is_some() {
             live.processes = self.processes(known, subject).await;
         }
@@ -150,26 +150,35 @@ impl Pages {
         Some(private(json(StatusCode::OK, body)))
     }
 
-    /// Adds how many tasks there are and may be, which readings have only where the kind `process` is on.
-    fn add_tasks(&self, known: &Known, subject: &Subject, live: &mut Live) {
+    /// Adds which CPUs are allowed and how many tasks there are and may be, which readings have only where the kinds `cpuset` and
+    /// `process` are on.
+    fn add_unread(&self, known: &Known, subject: &Subject, live: &mut Live) {
         let Some(sample) = known.find(subject).and_then(|found| found.sample) else { return };
-        if sample.stats.pids.is_some() || *sample.path == *b"/" {
+        if *sample.path == *b"/" {
             return;
         }
         let path = OsStr::from_bytes(sample.path.strip_prefix(b"/").unwrap_or(&sample.path));
         let mut buf = Buf::new();
         // The files are the kernel's own memory: they do not block.
-        for top in [self.settings.cgroup.join("pids"), self.settings.cgroup.path().to_owned()] {
-            let mut read = |name| {
-                let path = top.join(path).join(name);
-                hostfs::read(path, &mut buf)
-                    .ok()
-                    .map(|bytes| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned())
+        let mut read = |controller: &str, name: &str| {
+            let read = |top: &str, buf: &mut Buf| {
+                let file = self.settings.cgroup.join(top).join(path).join(name);
+                let bytes = hostfs::read(file, buf).ok()?.trim_ascii_end();
+                Some(String::from_utf8_lossy(bytes).into_owned()).filter(|text| !text.is_empty())
             };
-            let Some(tasks) = read("pids.current") else { continue };
-            let most = read("pids.max").filter(|most| most != "max").map(|most| format!(" of {most}"));
+            read(controller, &mut buf).or_else(|| read("", &mut buf))
+        };
+        if sample.stats.limits.cpus.is_empty() {
+            let cpus =
+                read("cpuset", "cpuset.cpus.effective").or_else(|| read("cpuset", "cpuset.effective_cpus"));
+            live.facts.extend(cpus.map(|cpus| ("Allowed CPUs", cpus)));
+        }
+        if sample.stats.pids.is_none()
+            && let Some(tasks) = read("pids", "pids.current")
+        {
+            let most =
+                read("pids", "pids.max").filter(|most| most != "max").map(|most| format!(" of {most}"));
             live.facts.push(("Tasks", tasks + most.as_deref().unwrap_or_default()));
-            return;
         }
     }
 

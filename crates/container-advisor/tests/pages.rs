@@ -131,8 +131,13 @@ fn pages_without_a_script() {
         "{policy}"
     );
     let text = page.text();
-    for part in ["<dt>Memory limit</dt><dd>128 MiB</dd>", "<dt>Memory in use</dt><dd>64 MiB</dd>", "0.5 CPUs"]
-    {
+    for part in [
+        "<dt>Memory limit</dt><dd>128 MiB</dd>",
+        "<dt>Memory in use</dt><dd>64 MiB</dd>",
+        "0.5 CPUs",
+        "<dt>Tasks</dt><dd>1 of 100</dd>",
+        "<dt>Allowed CPUs</dt><dd>0-1</dd>",
+    ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     let list = get("/containers/").text();
@@ -185,7 +190,8 @@ impl Host {
             tree.file(format!("{group}/cpu.stat"), "usage_usec 1000\nuser_usec 800\nsystem_usec 200\n");
             tree.file(format!("{group}/memory.stat"), "anon 4096\nfile 0\ninactive_file 0\n");
             tree.file(format!("{group}/pids.current"), "1\n");
-            tree.file(format!("{group}/pids.max"), "max\n");
+            tree.file(format!("{group}/pids.max"), "100\n");
+            tree.file(format!("{group}/cpuset.cpus.effective"), "0-1\n");
             if group != "cgroup" {
                 tree.file(format!("{group}/cpu.weight"), "100\n");
                 tree.file(format!("{group}/memory.current"), "67108864\n");

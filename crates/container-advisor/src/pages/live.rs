@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hostfs::cgroup::{Pressure, Stats};
+use hostfs::cgroup::{Pressure, Stats, Version};
 use serde::Serialize;
 
 use crate::history::{Reading, Sample};
@@ -268,7 +268,7 @@ impl<'a> Known<'a> {
             note: self.note(subject, &found),
             path: found.sample.map(|sample| escape(&sample.path)),
             whole,
-            facts: facts(&found, self.cores),
+            facts: facts(&found, self.cores, newest.and_then(|reading| reading.version)),
             daemon: Vec::new(),
             most: Most { cores: self.cores, machine: self.machine_memory(), ..Default::default() },
             interfaces: Vec::new(),
@@ -631,7 +631,7 @@ fn quota(stats: &Stats) -> Option<f64> {
     (period != 0).then(|| short(quota as f64 / period as f64))
 }
 
-fn facts(found: &Found, cores: Option<u64>) -> Vec<(&'static str, String)> {
+fn facts(found: &Found, cores: Option<u64>, version: Option<Version>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let mut add = |heading, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -679,7 +679,12 @@ fn facts(found: &Found, cores: Option<u64>) -> Vec<(&'static str, String)> {
         "Memory reservation",
         limits.reservation.filter(|&bytes| bytes != 0 && bytes != u64::MAX).map(limited),
     );
-    add(if is_root { "Swap" } else { "Swap limit" }, limits.swap.map(limited));
+    let swap = match version {
+        _ if is_root => "Swap",
+        Some(Version::V1 | Version::Hybrid) => "Memory and swap limit",
+        _ => "Swap limit",
+    };
+    add(swap, limits.swap.map(limited));
     let tasks = sample.stats.pids.map(|tasks| match sample.stats.pids_max {
         Some(most) if most != u64::MAX => format!("{tasks} of {most}"),
         _ => tasks.to_string(),
