@@ -707,7 +707,10 @@ impl Readers {
             return;
         }
         let first = container.metadata.as_ref().map(|m| m.pid).filter(|pid| self.pids.contains(pid));
-        let first = if container.id.is_some() { first.or(self.pids.first().copied()) } else { None };
+        let first = match &container.id {
+            Some(_) => first.or(self.pids.first().copied()),
+            None => container.is_root().then_some(1),
+        };
         self.processes.read(&self.pids, first, wants, &mut container.processes);
         container.process_count = Some(self.pids.len() as u64);
         if let Some(states) = container.processes.states {

@@ -123,8 +123,7 @@ fn service(flags: &Flags) -> Result<Service, FlagError> {
         REVISION,
     );
     let history = History::new(Arc::clone(&containers), settings.history);
-    let state =
-        State { settings, directory, containers, history, machine, filesystems, usage };
+    let state = State { settings, directory, containers, history, machine, filesystems, usage };
     Ok(Service {
         collectors: vec![("containers", Box::new(scrape)), ("machine", Box::new(about))],
         pages: Some(Arc::new(Site::new(Arc::new(state)))),

@@ -171,6 +171,7 @@ pub const MEANT: &[Meant] = &[
                 "container_spec_cpu_",
                 "container_spec_memory_",
                 "container_hugetlb_max_usage_bytes",
+                "container_network_advance_tcp_stats_total",
                 "machine_nvm_",
                 "machine_cpu_books",
                 "machine_cpu_drawers",
@@ -260,6 +261,26 @@ pub const MEANT: &[Meant] = &[
         },
     },
     Meant {
+        why: "cgroup v2 does not count the threads of the root",
+        is: |series, diff| {
+            series.is_root() && is_missing(diff) && series.name.starts_with("container_threads")
+        },
+    },
+    Meant {
+        why: "memory by NUMA node is there on cgroup v2 too",
+        is: |series, diff| series.name == "container_memory_numa_pages" && matches!(diff, Diff::Extra(_)),
+    },
+    Meant {
+        why: "a container of which no API tells has its network and its limits too",
+        is: |series, diff| {
+            let is_unnamed = series.label("name").is_empty() && series.label("id").contains("libpod-");
+            let told = ["container_network_", "container_ulimits_soft"];
+            is_unnamed
+                && told.iter().any(|prefix| series.name.starts_with(prefix))
+                && matches!(diff, Diff::Extra(_))
+        },
+    },
+    Meant {
         why: "bytes discarded are counted on cgroup v2 too",
         is: |series, diff| series.label("operation") == "Discard" && matches!(diff, Diff::Extra(_)),
     },
@@ -322,6 +343,7 @@ pub const OLD: &[Meant] = &[
                 "container_memory_events_",
                 "container_memory_file_",
                 "container_memory_kernel_usage",
+                "container_memory_migrate",
                 "container_memory_pg",
                 "container_memory_total_",
                 "container_memory_workingset_refault_",
