@@ -101,7 +101,7 @@ impl Pages {
         } else {
             let live = known.live(&subject, &Ask::default());
             live.map(|mut live| {
-                self.add_tasks(&known, &subject, &mut live);
+                self.add_unread(&known, &subject, &mut live);
                 document(&known, &subject, &live, &call.prefix)
             })
         };
@@ -137,7 +137,7 @@ impl Pages {
             rows: asked("rows").unwrap_or_default().to_owned(),
         };
         let mut live = known.live(subject, &ask)?;
-        self.add_tasks(known, subject, &mut live);
+        self.add_unread(known, subject, &mut live);
         if asked("processes").is_some() {
             live.processes = self.processes(known, subject).await;
         }
@@ -150,26 +150,35 @@ impl Pages {
         Some(private(json(StatusCode::OK, body)))
     }
 
-    /// Adds how many tasks there are and may be, which readings have only where the kind `process` is on.
-    fn add_tasks(&self, known: &Known, subject: &Subject, live: &mut Live) {
+    /// Adds which CPUs are allowed and how many tasks there are and may be, which readings have only where the kinds `cpuset` and
+    /// `process` are on.
+    fn add_unread(&self, known: &Known, subject: &Subject, live: &mut Live) {
         let Some(sample) = known.find(subject).and_then(|found| found.sample) else { return };
-        if sample.stats.pids.is_some() || *sample.path == *b"/" {
+        if *sample.path == *b"/" {
             return;
         }
         let path = OsStr::from_bytes(sample.path.strip_prefix(b"/").unwrap_or(&sample.path));
         let mut buf = Buf::new();
         // The files are the kernel's own memory: they do not block.
-        for top in [self.settings.cgroup.join("pids"), self.settings.cgroup.path().to_owned()] {
-            let mut read = |name| {
-                let path = top.join(path).join(name);
-                hostfs::read(path, &mut buf)
-                    .ok()
-                    .map(|bytes| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned())
+        let mut read = |controller: &str, name: &str| {
+            let read = |top: &str, buf: &mut Buf| {
+                let file = self.settings.cgroup.join(top).join(path).join(name);
+                let bytes = hostfs::read(file, buf).ok()?.trim_ascii_end();
+                Some(String::from_utf8_lossy(bytes).into_owned()).filter(|text| !text.is_empty())
             };
-            let Some(tasks) = read("pids.current") else { continue };
-            let most = read("pids.max").filter(|most| most != "max").map(|most| format!(" of {most}"));
+            read(controller, &mut buf).or_else(|| read("", &mut buf))
+        };
+        if sample.stats.limits.cpus.is_empty() {
+            let cpus =
+                read("cpuset", "cpuset.cpus.effective").or_else(|| read("cpuset", "cpuset.effective_cpus"));
+            live.facts.extend(cpus.map(|cpus| ("Allowed CPUs", cpus)));
+        }
+        if sample.stats.pids.is_none()
+            && let Some(tasks) = read("pids", "pids.current")
+        {
+            let most =
+                read("pids", "pids.max").filter(|most| most != "max").map(|most| format!(" of {most}"));
             live.facts.push(("Tasks", tasks + most.as_deref().unwrap_or_default()));
-            return;
         }
     }
 
@@ -343,7 +352,7 @@ fn document(known: &Known, subject: &Subject, live: &Live, prefix: &str) -> Page
         }
         "crumbs" => crumbs(known, subject, live, prefix, out),
         "heading" => push_text(out, &live.name),
-        "body" => body(live, prefix, out),
+        "body" => body(subject, live, prefix, out),
         _ => {}
     });
     private(secure(html(StatusCode::OK, body)))
@@ -376,7 +385,7 @@ fn crumbs(known: &Known, subject: &Subject, live: &Live, prefix: &str, out: &mut
     }
 }
 
-fn body(live: &Live, prefix: &str, out: &mut String) {
+fn body(subject: &Subject, live: &Live, prefix: &str, out: &mut String) {
     let table = |heading: &str, id: &str, facts: &[(&str, String)], out: &mut String| {
         if facts.is_empty() {
             return;
@@ -391,6 +400,11 @@ fn body(live: &Live, prefix: &str, out: &mut String) {
         }
         out.push_str("</dl></section>\n");
     };
+    if let Some(note) = &live.note {
+        out.push_str("<noscript><p class=\"message\">");
+        push_text(out, note);
+        out.push_str("</p></noscript>\n");
+    }
     table("Daemon", "daemon", &live.daemon, out);
     table("Facts and limits", "facts", &live.facts, out);
     out.push_str("<div id=\"charts\"></div>\n");
@@ -405,9 +419,10 @@ fn body(live: &Live, prefix: &str, out: &mut String) {
     if rows.is_empty() {
         out.push_str(" hidden");
     }
-    out.push_str(
-        "><h2>Containers and cgroups</h2><div class=\"wide\"><table><thead><tr><th scope=\"col\">Name</th>",
-    );
+    let heading =
+        if matches!(subject, Subject::Runtime(_)) { "Containers" } else { "Containers and cgroups below" };
+    out.push_str(&format!("><h2>{heading}</h2>"));
+    out.push_str("<div class=\"wide\"><table><thead><tr><th scope=\"col\">Name</th>");
     out.push_str("<th scope=\"col\">State</th><th scope=\"col\" class=\"extra\">Image</th>");
     out.push_str("<th scope=\"col\" class=\"number\">CPUs</th><th scope=\"col\" class=\"number\">Memory</th></tr></thead><tbody>");
     for (row, (cpu, memory)) in rows.iter().zip(&live.rows.now) {

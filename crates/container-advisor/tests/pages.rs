@@ -3,6 +3,8 @@
 //! The program reads a small tree of cgroup v2 whose counters this test moves, and a headless Chromium shows its pages, spoken to by
 //! the DevTools protocol over pipes. Where there is no Chromium the test says so and does nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -76,7 +78,7 @@ fn the_pages_in_a_browser() {
         page.size(width, height);
         for path in ["/containers/", "/docker/", &container, &hostile] {
             page.go(&server.url(path));
-            page.wait_for("document.body.dataset.state === 'live'");
+            page.wait_for("['live', 'still'].includes(document.body.dataset.state)");
             page.fits();
         }
     }
@@ -129,8 +131,13 @@ fn pages_without_a_script() {
         "{policy}"
     );
     let text = page.text();
-    for part in ["<dt>Memory limit</dt><dd>128 MiB</dd>", "<dt>Memory in use</dt><dd>64 MiB</dd>", "0.5 CPUs"]
-    {
+    for part in [
+        "<dt>Memory limit</dt><dd>128 MiB</dd>",
+        "<dt>Memory in use</dt><dd>64 MiB</dd>",
+        "0.5 CPUs",
+        "<dt>Tasks</dt><dd>1 of 100</dd>",
+        "<dt>Allowed CPUs</dt><dd>0-1</dd>",
+    ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     let list = get("/containers/").text();
@@ -183,7 +190,8 @@ impl Host {
             tree.file(format!("{group}/cpu.stat"), "usage_usec 1000\nuser_usec 800\nsystem_usec 200\n");
             tree.file(format!("{group}/memory.stat"), "anon 4096\nfile 0\ninactive_file 0\n");
             tree.file(format!("{group}/pids.current"), "1\n");
-            tree.file(format!("{group}/pids.max"), "max\n");
+            tree.file(format!("{group}/pids.max"), "100\n");
+            tree.file(format!("{group}/cpuset.cpus.effective"), "0-1\n");
             if group != "cgroup" {
                 tree.file(format!("{group}/cpu.weight"), "100\n");
                 tree.file(format!("{group}/memory.current"), "67108864\n");
@@ -388,16 +396,16 @@ impl Page {
             everything: Vec::new(),
             _profile: profile,
         };
-        let target = page.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = page.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = json!({ "targetId": target["targetId"], "flatten": true });
-        page.session = page.call("Target.attachToTarget", attached)["sessionId"].as_str().map(str::to_owned);
+        page.session = page.call("Target.attachToTarget", &attached)["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            page.call(&format!("{domain}.enable"), json!({}));
+            page.call(&format!("{domain}.enable"), &json!({}));
         }
         page
     }
 
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: &Value) -> Value {
         self.calls += 1;
         let mut call = json!({ "id": self.calls, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -423,10 +431,10 @@ impl Page {
         match message["method"].as_str() {
             Some("Runtime.exceptionThrown") => self.faults.push(params.to_string()),
             Some("Runtime.consoleAPICalled") if is_bad(&params["type"]) => {
-                self.faults.push(params.to_string())
+                self.faults.push(params.to_string());
             }
             Some("Log.entryAdded") if is_bad(&params["entry"]["level"]) => {
-                self.faults.push(params.to_string())
+                self.faults.push(params.to_string());
             }
             Some("Network.requestWillBeSent") => {
                 let url = params["request"]["url"].as_str().unwrap_or_default().to_owned();
@@ -452,16 +460,16 @@ impl Page {
 
     fn size(&mut self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.call("Emulation.setDeviceMetricsOverride", &size);
     }
 
     fn go(&mut self, url: &str) {
-        self.call("Page.navigate", json!({ "url": url }));
+        self.call("Page.navigate", &json!({ "url": url }));
     }
 
     fn evaluate(&mut self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let mut answer = self.call("Runtime.evaluate", params);
+        let mut answer = self.call("Runtime.evaluate", &params);
         assert_eq!(answer["exceptionDetails"], Value::Null, "{expression}");
         answer["result"]["value"].take()
     }

@@ -8,12 +8,16 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hostfs::cgroup::{Pressure, Stats};
+use hostfs::cgroup::{Pressure, Stats, Version};
 use serde::Serialize;
 
 use crate::history::{Reading, Sample};
 use crate::metadata::{Connection, Health, Metadata, Network, Runtime, State};
 use crate::processes::Process;
+
+/// How far back charts go at least, however little is kept, and at most, as a browser has to draw every second of it anew.
+const LEAST_SPAN: Duration = Duration::from_secs(20);
+const MOST_SPAN: Duration = Duration::from_secs(600);
 
 /// What a page is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,9 @@ pub struct Live {
     pub span: u64,
     /// What the subject is called.
     pub name: String,
+    /// Why there are no numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The subject's cgroup, escaped as in an address. It changes when a container is made anew under the same name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -252,14 +259,16 @@ impl<'a> Known<'a> {
         let newest = self.readings.last();
         let now = newest.map_or(0, |reading| millis(reading.at));
         let whole = ask.since == 0 || ask.since > now;
-        let since = if whole { 0 } else { ask.since };
+        let span = u64::try_from(self.span.clamp(LEAST_SPAN, MOST_SPAN).as_millis()).unwrap_or(u64::MAX);
+        let since = if whole { now.saturating_sub(span) } else { ask.since };
         let mut live = Live {
             now,
-            span: u64::try_from(self.span.as_millis()).unwrap_or(u64::MAX),
+            span,
             name: found.name(subject),
+            note: self.note(subject, &found),
             path: found.sample.map(|sample| escape(&sample.path)),
             whole,
-            facts: facts(&found, self.cores),
+            facts: facts(&found, self.cores, newest.and_then(|reading| reading.version)),
             daemon: Vec::new(),
             most: Most { cores: self.cores, machine: self.machine_memory(), ..Default::default() },
             interfaces: Vec::new(),
@@ -281,6 +290,18 @@ impl<'a> Known<'a> {
             live.filesystems = sample.filesystems.iter().map(filesystem).collect();
         }
         Some(live)
+    }
+
+    fn note(&self, subject: &Subject, found: &Found) -> Option<String> {
+        match subject {
+            Subject::Container(..) if found.sample.is_none() => {
+                Some("This container does not run.".to_owned())
+            }
+            Subject::Runtime(runtime) if !self.connections.iter().any(|(of, _)| of == runtime) => {
+                Some(format!("{} is not asked: its flag is empty.", title(*runtime)))
+            }
+            _ => None,
+        }
     }
 
     fn machine_memory(&self) -> Option<u64> {
@@ -610,7 +631,7 @@ fn quota(stats: &Stats) -> Option<f64> {
     (period != 0).then(|| short(quota as f64 / period as f64))
 }
 
-fn facts(found: &Found, cores: Option<u64>) -> Vec<(&'static str, String)> {
+fn facts(found: &Found, cores: Option<u64>, version: Option<Version>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let mut add = |heading, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -640,11 +661,11 @@ fn facts(found: &Found, cores: Option<u64>) -> Vec<(&'static str, String)> {
         add("Ended", metadata.finished.filter(|_| ran).and_then(date));
     }
     let Some(sample) = found.sample else { return facts };
-    if found.metadata.is_none() {
+    let is_root = *sample.path == *b"/";
+    if found.metadata.is_none() && !is_root {
         add("Runtime", sample.runtime.map(|runtime| title(runtime).to_owned()));
         add("Created", sample.created.and_then(date));
     }
-    let is_root = *sample.path == *b"/";
     add("Cgroup", Some(String::from_utf8_lossy(&sample.path).into_owned()));
     let limits = &sample.stats.limits;
     add("CPUs", cores.filter(|_| is_root).map(|cores| cores.to_string()));
@@ -658,7 +679,12 @@ fn facts(found: &Found, cores: Option<u64>) -> Vec<(&'static str, String)> {
         "Memory reservation",
         limits.reservation.filter(|&bytes| bytes != 0 && bytes != u64::MAX).map(limited),
     );
-    add(if is_root { "Swap" } else { "Swap limit" }, limits.swap.map(limited));
+    let swap = match version {
+        _ if is_root => "Swap",
+        Some(Version::V1 | Version::Hybrid) => "Memory and swap limit",
+        _ => "Swap limit",
+    };
+    add(swap, limits.swap.map(limited));
     let tasks = sample.stats.pids.map(|tasks| match sample.stats.pids_max {
         Some(most) if most != u64::MAX => format!("{tasks} of {most}"),
         _ => tasks.to_string(),
@@ -806,6 +832,10 @@ pub(super) mod tests {
         // Of a reading that is not sent again.
         assert_eq!(live(2000).points[0].c[0], Some(0.005));
         assert_eq!((times(&live(3000)), live(3000).whole), (vec![], false));
+        // As much as a chart shows.
+        let long_ago = [busy(1000, 0, 0, 0), busy(500_000, 0, 0, 0)];
+        let old = Known { readings: &long_ago, ..known }.live(&cgroup("/a"), &Ask::default()).unwrap();
+        assert_eq!(times(&old), [500_000]);
         // Our clock was set back: everything is sent again.
         assert_eq!((times(&live(9000)), live(9000).whole), (vec![1000, 2000, 3000], true));
     }
@@ -849,6 +879,8 @@ pub(super) mod tests {
             assert!(live(name).is_none(), "{name}");
         }
         let old = live("old").unwrap();
+        assert_eq!(old.note.as_deref(), Some("This container does not run."));
+        assert_eq!(live("web").unwrap().note, None);
         assert!(old.path.is_none() && old.points.is_empty());
         assert!(old.facts.contains(&("State", "exited (137)".to_owned())), "{:?}", old.facts);
         assert!(old.facts.contains(&("Exit code", "137".to_owned())), "{:?}", old.facts);

@@ -128,6 +128,8 @@
     }
     tell(points, x, head, foot) {
       let shown = points[points.length - 1];
+      // What was long ago is not now.
+      if (shown && this.cursor === null && this.data.to - shown[0] > GAP) shown = undefined;
       if (this.cursor !== null) {
         for (const point of points) {
           if (Math.abs(point[0] - this.cursor) < Math.abs(shown[0] - this.cursor)) shown = point;
@@ -184,70 +186,73 @@
   const slots = { cpu: {}, memory: {}, network: {}, disk: {}, pressure: {} };
   const series = { points: [], network: new Set(), disk: new Set(), path: null };
 
+  // Which interface or device a chart shows: the busiest, until somebody chooses.
   function chooser(label) {
-    const select = make("select", { "aria-label": label });
-    select.addEventListener("change", () => update());
-    return { select, names: "" };
+    const select = make("select", { "aria-label": label }), made = { select, names: "", isChosen: false };
+    select.addEventListener("change", () => {
+      made.isChosen = true;
+      update();
+    });
+    return made;
   }
-  function choose(slot, names) {
-    const { select } = slot.chooser, joined = [...names].join("\n");
-    if (slot.chooser.names === joined) return select.value;
-    const before = select.value;
-    slot.chooser.names = joined;
-    select.replaceChildren(...[...names].map((name) => make("option", { value: name }, name)));
-    if (names.has(before)) select.value = before;
-    else select.value = busiest(slot.of, names);
-    select.disabled = names.size < 2;
+  function choose({ of, chooser: { select }, chooser: made }) {
+    const names = [...series[of]], joined = names.join("\n"), before = select.value;
+    if (made.names !== joined) {
+      made.names = joined;
+      select.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
+      select.disabled = names.length < 2;
+      made.isChosen &&= names.includes(before);
+      if (names.includes(before)) select.value = before;
+    }
+    if (!made.isChosen && names.length > 1 && !traffic(of, select.value)) {
+      const sums = names.map((name) => traffic(of, name));
+      select.value = names[sums.indexOf(Math.max(...sums))];
+    }
     return select.value;
   }
-  function busiest(of, names) {
-    const last = series.points[series.points.length - 1];
-    let best = [...names][0], most = -1;
-    for (const name of names) {
-      const [one, two] = last?.[of].get(name) ?? [];
-      const sum = (one ?? 0) + (two ?? 0);
-      if (sum > most) [best, most] = [name, sum];
-    }
-    return best;
+  function traffic(of, name) {
+    let sum = 0;
+    for (const point of series.points) for (const value of point[of].get(name) ?? []) sum += value ?? 0;
+    return sum;
   }
 
   let last = null;
   function update() {
-    if (!last?.path) return;
+    if (!last) return;
     const { points } = series, { most } = last, to = last.now, from = to - last.span;
     const has = (pick) => points.some((point) => pick(point).some((value) => value !== null));
     const pairs = (pick) => points.map((point) => [point.t, pick(point)]);
-    if (has((point) => point.c)) {
+    if (slots.cpu.chart || has((point) => point.c)) {
       const limit = most.cpu ?? most.cores ?? null;
       chart(slots.cpu, 1, () => new Chart("CPU", [{ name: "CPUs used" }, { name: "user" }, { name: "system" }], cpus, 10))
         .set(pairs((point) => point.c), from, to, limit, most.cpu ? "limit" : "machine");
     }
-    if (has((point) => point.m)) {
+    if (slots.memory.chart || has((point) => point.m)) {
       const limit = most.memory ?? most.machine ?? null;
       chart(slots.memory, 2, () => new Chart("Memory", [{ name: "in use" }, { name: "working set" }, { name: "swap" }], bytes, 1024))
         .set(pairs((point) => point.m), from, to, limit, most.memory ? "limit" : "machine");
     }
     const flows = (slot, of, order, title, label, lines) => {
-      if (!series[of].size) return;
+      if (!slot.chart && !series[of].size) return;
       const it = chart(slot, order, () => {
         const made = new Chart(title, lines, perSecond, 1024);
         Object.assign(slot, { of, chooser: chooser(label) });
         made.head.append(slot.chooser.select);
         return made;
       });
-      const name = choose(slot, series[of]);
+      const name = choose(slot);
       it.set(pairs((point) => point[of].get(name) ?? [null, null]), from, to);
     };
     flows(slots.network, "network", 3, "Network", "Interface", [{ name: "received" }, { name: "sent" }]);
     flows(slots.disk, "disk", 4, "Disk", "Device", [{ name: "read" }, { name: "written" }]);
-    if (has((point) => point.p)) {
+    if (slots.pressure.chart || has((point) => point.p)) {
       chart(slots.pressure, 5, () => new Chart("Waiting (pressure)", [{ name: "CPU" }, { name: "memory" }, { name: "disk" }], percent, 10))
         .set(pairs((point) => point.p), from, to);
     }
   }
 
   function take(answer) {
-    if (answer.whole || answer.path !== series.path) {
+    if (answer.whole || (answer.path && answer.path !== series.path)) {
       Object.assign(series, { points: [], network: new Set(), disk: new Set(), path: answer.path });
     }
     answer.interfaces.forEach((name) => series.network.add(name));
@@ -433,8 +438,9 @@
     tell("facts", "Facts and limits", answer.facts);
     space(answer.filesystems);
     list(answer.rows);
-    if (answer.processes) processes(answer.processes, Date.now());
-    stand("live", answer.path || answer.daemon ? "Live" : "This container does not run.");
+    if (answer.processes || answer.note) processes(answer.processes ?? [], Date.now());
+    if (answer.note) stand("still", answer.note);
+    else stand("live", "Live");
   }
   async function ask() {
     timer = 0;
