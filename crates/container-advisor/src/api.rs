@@ -12,7 +12,8 @@
 //! | `v2.1/machinestats` | v2.1 | samples of the machine |
 //!
 //! A v1 body (`{"num_stats": 60, "start": …, "end": …}`) and a v2 query (`type`, `recursive`, `count`, `max_age`) say which samples; see
-//! [`request`]. Samples are a second apart and begin when somebody first asks; see [`crate::history`].
+//! [`request`]. Samples are a second apart and begin when somebody first asks; see [`crate::history`]. An answer is at most 64 MB long: with
+//! more than some 180 containers each has fewer than 60 samples in it.
 //!
 //! The shapes are the original's; see [`info`]. So are its refusals: 500 and a line for all that is not there, 400 for a path without a
 //! version or a type. What the original has and this has not (`events`, `summary`, `storage`, `appmetrics`) is a 404 that says so.
@@ -47,6 +48,9 @@ const LACKING: [&str; 4] = ["appmetrics", "events", "storage", "summary"];
 
 /// The longest answer, in bytes.
 const LONGEST: usize = 64 << 20;
+
+/// The most samples in an answer: one is some 5 KB long.
+const MOST_SAMPLES: usize = LONGEST / 6144;
 
 /// Answers that are made at once: each may take some memory.
 static MAKERS: Semaphore = Semaphore::const_new(2);
@@ -322,7 +326,10 @@ impl<'a> Chosen<'a> {
         samples: Vec<&'a Sample>,
         window: Window,
     ) -> Vec<Self> {
-        samples.into_iter().map(|sample| Chosen::new(readings, newest, sample, window)).collect()
+        let mut all: Vec<Self> =
+            samples.into_iter().map(|sample| Chosen::new(readings, newest, sample, window)).collect();
+        fit(&mut all, MOST_SAMPLES);
+        all
     }
 
     fn one(
@@ -339,6 +346,15 @@ impl<'a> Chosen<'a> {
 
     fn info(&self, view: View) -> ContainerInfo<'_> {
         ContainerInfo::new(self.newest, &self.stats, view)
+    }
+}
+
+/// Leaves each container the newest of its samples, as many as fit into an answer with so many together; one at least.
+fn fit(all: &mut [Chosen<'_>], most: usize) {
+    let each = (most / all.len().max(1)).max(1);
+    for one in all {
+        let surplus = one.stats.len().saturating_sub(each);
+        one.stats.drain(..surplus);
     }
 }
 

@@ -242,7 +242,7 @@ impl History {
             }
             None => gone.extend(inner.clear()),
         }
-        let is_old = |kept: &Kept| kept.began + self.duration < began;
+        let is_old = |kept: &Kept| began.saturating_duration_since(kept.began) > self.duration;
         while inner.kept.len() > 1
             && (inner.bytes > self.most_bytes || inner.kept.front().is_some_and(is_old))
         {
@@ -465,6 +465,7 @@ mod tests {
     async fn age_and_memory_are_bounded() {
         for (duration, most, kept) in [
             (seconds(3.0), 1000, &[8, 9, 10, 11][..]),
+            (Duration::MAX, 3, &[9, 10, 11]),
             (LONG, 2, &[10, 11]),
             (LONG, 0, &[11]),
             (seconds(0.0), 9, &[11]),
