@@ -19,6 +19,7 @@ pub mod docker;
 pub mod exposition;
 pub mod http;
 pub mod process;
+pub mod prometheus;
 pub mod recorded;
 pub mod shared;
 pub mod strace;
