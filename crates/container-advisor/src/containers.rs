@@ -451,6 +451,9 @@ impl Containers {
                 }
                 continue;
             }
+            if !was_there {
+                self.gone.retain(|gone| gone.path != container.path);
+            }
             container.seen = now;
             readers.devices(container, has(Kind::DiskIo));
             readers.space(container, has(Kind::Disk));
