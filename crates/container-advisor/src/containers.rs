@@ -449,7 +449,12 @@ impl Containers {
                 if was_there {
                     remember(container, &mut self.gone);
                 }
+                // Should there be one at this path again, it is another one.
+                (container.made, container.process) = (None, None);
                 continue;
+            }
+            if !was_there {
+                self.gone.retain(|gone| gone.path != container.path);
             }
             container.seen = now;
             readers.devices(container, has(Kind::DiskIo));
@@ -532,6 +537,10 @@ impl Readers {
         }
         if container.made.is_none() {
             container.made = cgroups.created(&container.path);
+            if container.made.is_none() {
+                // It went after it was read.
+                return false;
+            }
         }
         if container.is_root() {
             self.machine_memory(&mut container.stats);
