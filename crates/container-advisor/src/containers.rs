@@ -449,6 +449,8 @@ impl Containers {
                 if was_there {
                     remember(container, &mut self.gone);
                 }
+                // Should there be one at this path again, it is another one.
+                (container.made, container.process) = (None, None);
                 continue;
             }
             if !was_there {
@@ -535,6 +537,10 @@ impl Readers {
         }
         if container.made.is_none() {
             container.made = cgroups.created(&container.path);
+            if container.made.is_none() {
+                // It went after it was read.
+                return false;
+            }
         }
         if container.is_root() {
             self.machine_memory(&mut container.stats);
@@ -542,14 +548,15 @@ impl Readers {
         true
     }
 
-    /// The limits of the machine are what it has.
+    /// The limits of the machine are what it has; those of its cgroup say nothing.
     fn machine_memory(&mut self, stats: &mut Stats) {
+        (stats.limits.memory, stats.limits.swap) = (None, None);
         let Ok(meminfo) = self.meminfo.read(&mut self.buf) else { return };
         let bytes = |key: &[u8]| {
             let mut fields = scan::fields(scan::lines(meminfo).find_map(|line| line.strip_prefix(key))?);
             fields.next_u64()?.checked_mul(1024)
         };
-        stats.limits.memory = bytes(b"MemTotal:").or(stats.limits.memory);
+        stats.limits.memory = bytes(b"MemTotal:");
         let swap = bytes(b"SwapTotal:");
         stats.limits.swap = swap.or(stats.limits.swap);
         if stats.memory.swap.is_none() && stats.memory.usage.is_some() {

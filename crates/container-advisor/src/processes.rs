@@ -254,12 +254,17 @@ impl Processes {
     /// Notes one process's scheduling; false if the kernel does not say.
     fn note_schedule(&mut self, dir: &Dir, pid: u32, stats: &mut Stats) -> bool {
         let now = match dir.read("schedstat", &mut self.buf) {
-            Ok(bytes) => match Schedule::parse(bytes) {
-                Some(now) => now,
-                None => return false,
-            },
+            Ok(bytes) => Schedule::parse(bytes),
             // An ended process is gone; a kernel without this file has it for no process, this one included.
-            Err(error) => return error.is_gone() && dir.stamp("stat").is_err(),
+            Err(error) if error.is_gone() && dir.stamp("stat").is_err() => return true,
+            Err(_) => None,
+        };
+        let Some(now) = now else {
+            // It has not ended, and must not count as one that has and as one that lives when it is read again.
+            if let Some((_, seen)) = stats.alive.get_mut(&pid) {
+                *seen = self.round;
+            }
+            return false;
         };
         let last = stats.alive.insert(pid, (now, self.round));
         if let Some((last, _)) = last.filter(|(last, _)| !last.precedes(&now)) {

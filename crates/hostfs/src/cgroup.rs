@@ -434,9 +434,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What is in use less the file pages not used of late, at least 0: what the kernel would not readily give up.
+    /// What is in use less the file pages not used of late, at least 0: what the kernel would not readily give up. `None` unless both
+    /// are known: what is in use alone would be another thing under this name.
     pub fn working_set(&self) -> Option<u64> {
-        Some(self.usage?.saturating_sub(self.inactive_file.unwrap_or(0)))
+        Some(self.usage?.saturating_sub(self.inactive_file?))
     }
 }
 

@@ -35,7 +35,10 @@ pub(super) fn read(proc: &Root, sys: &Root, info: &mut MachineInfo, buf: &mut Bu
     let has_topology = cpus.values().all(|cpu| cpu.core.is_some() || cpu.leader.is_some());
     if has_topology && !cpus.is_empty() {
         let cores: BTreeSet<_> = cpus.values().map(Cpu::key).collect();
-        let sockets: BTreeSet<_> = cpus.values().map(|cpu| (&cpu.drawer, &cpu.book, cpu.socket)).collect();
+        // A CPU that does not tell is in one of the sockets of the others, where they do.
+        let is_told = cpus.values().any(|cpu| cpu.socket.is_some());
+        let told = cpus.values().filter(|cpu| !is_told || cpu.socket.is_some());
+        let sockets: BTreeSet<_> = told.map(|cpu| (&cpu.drawer, &cpu.book, cpu.socket)).collect();
         info.num_physical_cores = count(cores.len());
         info.num_sockets = count(sockets.len());
     } else {
