@@ -139,6 +139,9 @@ fn flags_table() -> String {
             Takes::List(_) => meaning.push_str(" Repeatable."),
             _ => {}
         }
+        if flag.hidden {
+            meaning.push_str(" Not in `-help`.");
+        }
         let old = flags.iter().filter(|old| old.replaced_by == Some(flag.name));
         let old = old.map(|old| code(&format!("-{}", old.name))).collect::<Vec<_>>().join(" ");
         writeln!(table, "| `-{}` | {} | {meaning} | {old} |", flag.name, default_of(flag)).unwrap();
@@ -202,7 +205,7 @@ fn label_codes<'a>(labels: impl IntoIterator<Item = &'a str>) -> String {
     labels.into_iter().map(code).collect::<Vec<_>>().join(" ")
 }
 
-/// The rows of the families in an answer that `is` lets pass, with their kinds if they have any.
+/// The rows of the families in an answer that `is` lets pass.
 fn rows_of(answer: &Exposition, is: impl Fn(&str) -> bool) -> String {
     let mut table = HEADING.to_owned();
     for family in answer.families.iter().filter(|family| is(&family.name)) {
@@ -213,7 +216,8 @@ fn rows_of(answer: &Exposition, is: impl Fn(&str) -> bool) -> String {
             .filter(|label| !["boot_id", "machine_id", "system_uuid"].contains(&&**label))
             .collect();
         let labels = label_codes(labels.iter().map(String::as_str));
-        writeln!(table, "| `{}` | {} | {labels} | {} |", family.name, family.kind, cell(&family.help)).unwrap();
+        writeln!(table, "| `{}` | {} | {labels} | {} |", family.name, family.kind, cell(&family.help))
+            .unwrap();
     }
     table
 }
@@ -268,7 +272,8 @@ fn what_a_default_scrape_has_is_documented() {
 #[test]
 fn every_difference_that_tests_let_pass_is_documented() {
     let text = docs::read(DIFFERENCES);
-    let rows: BTreeSet<&str> = docs::rows(docs::table(&text, "meant")).into_iter().map(|row| row[0]).collect();
+    let rows: BTreeSet<&str> =
+        docs::rows(docs::table(&text, "meant")).into_iter().map(|row| row[0]).collect();
     let whys: BTreeSet<&str> = MEANT.iter().map(|meant| meant.why).collect();
     let capital = |why: &&str| why[..1].to_uppercase() + &why[1..];
     let expected: BTreeSet<String> = whys.iter().map(capital).collect();
