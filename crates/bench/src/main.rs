@@ -34,7 +34,7 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("node") => node(args.get(1).map_or(200, number)),
         Some("containers") if args.len() > 1 => {
-            containers::bench(&args[1..].iter().map(number).collect::<Vec<_>>())
+            containers::bench(&args[1..].iter().map(number).collect::<Vec<_>>());
         }
         Some("containers") => containers::bench(&[10, 60, 300]),
         _ => panic!("bench node [SCRAPES] or bench containers [NUMBER...]"),

@@ -295,7 +295,7 @@ impl Containers {
     }
 
     /// The containers and other cgroups of the last reading, in order of path.
-    pub fn iter(&self) -> impl Iterator<Item = &Container> + Clone {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Container> + Clone {
         self.list.iter().filter(|container| container.is_there)
     }
 

@@ -81,10 +81,17 @@ impl Choice {
 }
 
 /// Writes the chosen families of the containers into `out`.
+///
+/// Every other family goes through the containers backwards. What a line is compressed by is the last line of the same container, and
+/// gzip looks back 32 KB, which are some 60 lines: so half of the containers find theirs however many there are. It saves a quarter of
+/// the bytes at 60 containers, and some of the time.
 pub fn write(out: &mut Text, containers: &Containers, choice: &Choice) {
+    let mut is_backwards = false;
     for spec in ALL.iter().filter(|spec| choice.has(spec.group)) {
+        is_backwards = !is_backwards;
         let family = &mut out.family(spec.name, spec.kind, spec.help);
-        for container in containers.iter() {
+        let (mut forwards, mut backwards) = (containers.iter(), containers.iter().rev());
+        while let Some(container) = if is_backwards { backwards.next() } else { forwards.next() } {
             let mut samples = Samples { family, labels: &container.labels };
             match (&spec.values, &container.metadata) {
                 (Values::One(value), _) => samples.one(value(container)),

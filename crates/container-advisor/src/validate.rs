@@ -85,9 +85,9 @@ struct Facts {
     board: Option<String>,
     /// Whether the kernel accounts pressure at all.
     has_pressure: bool,
-    /// What this process's own cgroup looks like from here: the lines of `/proc/self/cgroup`.
-    own_cgroup: Option<String>,
     proc_root: String,
+    /// Whether it knows this process by another number than the process itself does, and so is that of the machine around.
+    is_outer_proc: bool,
     /// Whether process 1 there is this very process.
     is_first_process: bool,
     /// Whether some cgroup lists processes that have no number here.
@@ -170,14 +170,32 @@ impl Line {
     }
 }
 
-/// Every check, in the order of the report.
-const CHECKS: [fn(&Facts) -> Line; 16] = [
-    versions, rights, cgroups, namespace, cpu, memory, io, tasks, pressure, processes, docker, podman, names,
-    containers, rootfs, layers,
+/// A check.
+type Check = fn(&Facts) -> Line;
+
+/// Every check, in the order of the report, and whether it is about what the cgroups say: without any it is left out.
+const CHECKS: [(Check, bool); 16] = [
+    (versions, false),
+    (rights, false),
+    (cgroups, false),
+    (namespace, true),
+    (cpu, true),
+    (memory, true),
+    (io, true),
+    (tasks, true),
+    (pressure, true),
+    (processes, false),
+    (docker, false),
+    (podman, false),
+    (names, true),
+    (containers, true),
+    (rootfs, false),
+    (layers, false),
 ];
 
 fn report(facts: &Facts) -> String {
-    let lines = CHECKS.map(|check| check(facts));
+    let applies = |&(_, is_about_cgroups): &(Check, bool)| facts.cgroup.is_some() || !is_about_cgroups;
+    let lines: Vec<Line> = CHECKS.into_iter().filter(applies).map(|(check, _)| check(facts)).collect();
     let count = |level| lines.iter().filter(|line| line.level == level).count();
     let (fails, warnings) = (count(Level::Fail), count(Level::Warn));
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
@@ -266,11 +284,6 @@ fn cgroups(facts: &Facts) -> Line {
 fn namespace(facts: &Facts) -> Line {
     const TOPIC: &str = "cgroup tree";
     const MEND: &str = "mount the host's tree: /sys/fs/cgroup:/sys/fs/cgroup:ro, or start this container with --cgroupns=host (compose: cgroup: host)";
-    let own = facts.own_cgroup.as_deref().unwrap_or_default();
-    let is_within = own.lines().any(|line| {
-        let path = line.splitn(3, ':').nth(2).unwrap_or_default();
-        path == "/" || path.starts_with("/..")
-    });
     if facts.running > 0 && facts.seen.is_empty() {
         let count = facts.running;
         return Line::fail(
@@ -282,7 +295,8 @@ fn namespace(facts: &Facts) -> Line {
             MEND,
         );
     }
-    if facts.is_container && is_within && facts.seen.is_empty() {
+    // In the host's tree we would see at least ourselves.
+    if facts.is_container && facts.seen.is_empty() {
         return Line::fail(
             TOPIC,
             format!("{} is this container's own tree: no other container is in it", facts.cgroup_root),
@@ -305,14 +319,7 @@ fn has(facts: &Facts, names: &[&str]) -> bool {
     facts.controllers.iter().any(|controller| names.contains(&controller.as_str()))
 }
 
-fn absent(topic: &'static str) -> Line {
-    Line::fail(topic, "not known, as there are no cgroups to be read", "see cgroups above")
-}
-
 fn cpu(facts: &Facts) -> Line {
-    if facts.cgroup.is_none() {
-        return absent("cpu");
-    }
     // v2 accounts CPU time in cpu.stat without the controller; limits and throttling need it.
     if has(facts, &["cpu"]) && (facts.cgroup == Some(Version::V2) || has(facts, &["cpuacct"])) {
         return Line::ok("cpu", "CPU time and limits are accounted");
@@ -325,9 +332,6 @@ fn cpu(facts: &Facts) -> Line {
 }
 
 fn memory(facts: &Facts) -> Line {
-    if facts.cgroup.is_none() {
-        return absent("memory");
-    }
     if has(facts, &["memory"]) {
         if !facts.seen.is_empty() && facts.seen.iter().all(|container| !container.has_memory) {
             return Line::fail(
@@ -373,9 +377,6 @@ fn memory(facts: &Facts) -> Line {
 
 fn io(facts: &Facts) -> Line {
     const TOPIC: &str = "disk I/O";
-    if facts.cgroup.is_none() {
-        return absent(TOPIC);
-    }
     if !facts.wants_io {
         return Line::ok(TOPIC, "left out by -disable_metrics or -enable_metrics");
     }
@@ -399,9 +400,6 @@ fn io(facts: &Facts) -> Line {
 
 fn tasks(facts: &Facts) -> Line {
     const TOPIC: &str = "tasks";
-    if facts.cgroup.is_none() {
-        return absent(TOPIC);
-    }
     if has(facts, &["pids"]) {
         return Line::ok(TOPIC, "tasks and their limits are accounted");
     }
@@ -437,6 +435,13 @@ fn pressure(facts: &Facts) -> Line {
 fn processes(facts: &Facts) -> Line {
     const TOPIC: &str = "processes";
     const MEND: &str = "start this container with --pid=host (compose: pid: host), or mount /proc:/host/proc:ro and give -path.procfs=/host/proc";
+    if facts.hides_processes && facts.is_outer_proc {
+        return Line::warn(
+            TOPIC,
+            "this program has a namespace of processes of its own, so cgroups list processes without numbers: there is no process table, and network traffic only where Docker or Podman tells a container's first process",
+            "start this container with --pid=host (compose: pid: host)",
+        );
+    }
     if facts.hides_processes {
         return Line::fail(
             TOPIC,
@@ -621,6 +626,7 @@ impl Facts {
             std::fs::read_link("/proc/self/ns/cgroup").is_ok_and(|to| to.as_os_str() != FIRST_NAMESPACE),
             ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists()),
         );
+        let proc_status = read(&settings.proc.join("self/status")).unwrap_or_default();
         let board = read(&settings.proc.join("device-tree/model"));
         let mut facts = Facts {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
@@ -640,8 +646,8 @@ impl Facts {
                 .unwrap_or_default(),
             board: board.map(|board| board.trim_end_matches('\0').to_owned()),
             has_pressure: settings.proc.join("pressure/cpu").exists(),
-            own_cgroup,
             proc_root: settings.proc.path().display().to_string(),
+            is_outer_proc: numbers(&proc_status) > 1,
             is_first_process: std::fs::read_link(settings.proc.join("self"))
                 .is_ok_and(|pid| pid.as_os_str() == "1"),
             rootfs: settings.rootfs.path().display().to_string(),
@@ -730,6 +736,12 @@ fn is_container(own_cgroup: &str, has_namespace: bool, is_marked: bool) -> bool 
         || (has_namespace && (is_marked || paths().any(|path| path == "/")))
 }
 
+/// In how many namespaces of processes, from that of the `/proc` inwards, a process has a number: NSpid of its `status`.
+fn numbers(status: &str) -> usize {
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    pids.map_or(0, |pids| pids.split_ascii_whitespace().count())
+}
+
 /// PRETTY_NAME of os-release(5).
 fn pretty_name(os_release: &str) -> Option<String> {
     let value = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
@@ -771,7 +783,6 @@ mod tests {
             controllers: ["cpu", "cpuset", "io", "memory", "pids"].map(str::to_owned).to_vec(),
             cmdline: Some("root=/dev/sda1\n".into()),
             has_pressure: true,
-            own_cgroup: Some("0::/\n".into()),
             proc_root: "/rootfs/proc".into(),
             rootfs: "/rootfs".into(),
             running: 1,
@@ -868,9 +879,11 @@ mod tests {
         says(cgroups, |f| f.cgroup = Some(Version::Hybrid), Level::Ok, "v2 tree beside it");
         let gone = |f: &mut Facts| (f.cgroup, f.cgroup_error) = (None, Some("no such directory".into()));
         says(cgroups, gone, Level::Fail, "no such directory");
-        for check in [cpu, memory, io, tasks] {
-            says(check, gone, Level::Fail, "see cgroups above");
-        }
+        let text = report(&changed(|f| (gone(f), f.seen.clear()).0));
+        assert!(
+            text.starts_with("FAIL: 1 failure and 0 warnings below\n"),
+            "what follows from one fault is none of its own: {text}"
+        );
     }
 
     #[test]
@@ -883,16 +896,8 @@ mod tests {
             Level::Fail,
             "/sys/fs/cgroup:/sys/fs/cgroup:ro",
         );
-        let apart = |f: &mut Facts| {
-            (f.running, f.seen, f.own_cgroup) = (0, vec![], Some("0::/../../x\n".into()));
-        };
-        says(namespace, apart, Level::Fail, "own tree");
         let on_host = |f: &mut Facts| (f.running, f.seen, f.is_container) = (0, vec![], false);
         says(namespace, on_host, Level::Ok, "0 containers");
-        let in_slice = |f: &mut Facts| {
-            (f.running, f.seen, f.own_cgroup) = (0, vec![], Some("0::/system.slice/x.scope\n".into()));
-        };
-        says(namespace, in_slice, Level::Ok, "0 containers");
     }
 
     #[test]
@@ -959,6 +964,14 @@ mod tests {
     fn proc_has_to_be_the_host_s() {
         says(processes, |_| {}, Level::Ok, "/rootfs/proc shows");
         says(processes, |f| f.hides_processes = true, Level::Fail, "-path.procfs=/host/proc");
+        says(
+            processes,
+            |f| (f.hides_processes, f.is_outer_proc) = (true, true),
+            Level::Warn,
+            "without numbers",
+        );
+        assert_eq!(numbers("Name:\tx\nNSpid:\t4711\t1\n"), 2);
+        assert_eq!((numbers("NSpid:\t4711\n"), numbers("")), (1, 0));
         says(processes, |f| f.is_first_process = true, Level::Fail, "process 1 is this program");
         says(processes, |f| (f.is_first_process, f.is_container) = (true, false), Level::Ok, "shows");
     }

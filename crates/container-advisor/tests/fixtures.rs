@@ -273,7 +273,7 @@ mod v1 {
                 (whole || names.contains(&s.name))
                     && (ids.contains(s.label("id")) || s.label("id").is_empty())
             });
-            let moved = &stability["moved_or_different_from_tree_per_run"][&format!("{expected}")];
+            let moved = &stability["moved_or_different_from_tree_per_run"][&expected];
             let files = moved.as_array().unwrap().iter().map(|file| file.as_str().unwrap().to_owned());
             let moved = Moved { files: files.collect(), pids: pids.clone() };
             let mut found = differences(&original, &ours, same);

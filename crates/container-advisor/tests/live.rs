@@ -129,10 +129,10 @@ fn every_series_of_the_original_is_there_with_its_value() {
         let name = series.label("name");
         name.is_empty() || (name.starts_with(&prefix) && !name.ends_with("-short"))
     };
-    compare(first.filtered(is_ours), between.filtered(is_ours), &last);
+    compare(&first.filtered(is_ours), between.filtered(is_ours), &last);
 }
 
-fn compare(first: Answer, ours: Answer, last: &Answer) {
+fn compare(first: &Answer, ours: Answer, last: &Answer) {
     // What comes or goes between the two readings of the original is not at rest.
     let at_rest = |series: &Series| last.values.contains_key(series);
     let is_about =

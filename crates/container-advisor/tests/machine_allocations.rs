@@ -146,14 +146,16 @@ fn over_this_machine() {
 fn disk_usage_that_is_known() {
     let dir = tempfile::tempdir().unwrap();
     let usage = Usage::new(&Root::new(dir.path()), usage::Settings::default());
-    usage.want(|| vec![usage::Layer { id: "a".into(), writable: Some("/".into()), logs: None }]);
+    usage.want(["a"].into_iter(), || {
+        vec![usage::Layer { id: "a".into(), writable: Some("/".into()), logs: None }]
+    });
     let start = Instant::now();
     while usage.of("a").is_none() {
         assert!(start.elapsed() < Duration::from_secs(20), "it does not end");
         std::thread::sleep(Duration::from_millis(1));
     }
     let mut read = || {
-        usage.want(|| unreachable!("the numbers are new"));
+        usage.want(["a"].into_iter(), || unreachable!("the numbers are new"));
         assert!(usage.of("a").is_some() && usage.of("b").is_none());
     };
     assert_eq!(allocations(&mut read), 0);
