@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use testbed::docker::Engine;
 use testbed::http::Client;
-use testbed::process::Exporter;
+use testbed::process::{Exporter, cpu_time};
 use testbed::shared;
 
 use crate::table::Table;
@@ -22,6 +22,9 @@ const WARM_UP: Duration = Duration::from_secs(30);
 
 /// A service that does a little every second.
 const BUSY: &str = "while :; do /bin/busybox sleep 1; done";
+
+/// With how many containers the engine's own CPU time is measured.
+const DAEMON_AT: usize = 60;
 
 struct Contestant {
     exporter: Exporter,
@@ -70,6 +73,9 @@ pub fn bench(numbers: &[usize]) {
         }
         running = running.max(number);
         measure(&mut table, &engine, number, original.as_deref());
+        if number == DAEMON_AT {
+            daemon(&mut table, &engine, original.as_deref());
+        }
     }
     table.print();
 }
@@ -150,4 +156,42 @@ fn measure(table: &mut Table, engine: &Engine, number: usize, original: Option<&
         row("body, plain", "kB", &|i| contestants[i].plain as f64 / 1e3);
         row("series", "", &|i| contestants[i].series as f64);
     }
+}
+
+/// What the engine itself uses in a minute: left alone, scraped by ours, scraped by the original; the figures are the difference to the
+/// first, the mean of what it used before and after.
+fn daemon(table: &mut Table, engine: &Engine, original: Option<&Path>) {
+    let Some(pid) = engine.pid() else {
+        return shared::skipped("the engine's CPU time", "its process cannot be told");
+    };
+    let docker = format!("-docker={}", engine.address());
+    let listen = |port| vec!["-listen_ip=127.0.0.1".to_owned(), format!("-port={port}")];
+    let minute = |binary: Option<&Path>| {
+        eprintln!(
+            "the engine's CPU time: {}",
+            binary.map_or("left alone".into(), |binary| binary.display().to_string())
+        );
+        let mut contestant = binary
+            .map(|binary| Contestant::new(Exporter::start_on(binary, &[&*docker], Path::new("/"), &listen)));
+        // What it takes to get to know the containers once is left out.
+        std::thread::sleep(INTERVAL);
+        contestant.iter_mut().for_each(Contestant::scrape);
+        let before = cpu_time(pid);
+        for _ in 0..4 {
+            std::thread::sleep(INTERVAL);
+            contestant.iter_mut().for_each(Contestant::scrape);
+        }
+        (cpu_time(pid) - before).as_secs_f64() * 1e3
+    };
+    let ours = shipped("container-advisor");
+    let mut alone = minute(None);
+    let [with_ours, with_original] = [Some(&*ours), original].map(|binary| {
+        let with = binary.map(|binary| minute(Some(binary)));
+        let after = minute(None);
+        let base = (alone + after) / 2.0;
+        alone = after;
+        with.map(|with| (with - base).max(0.0))
+    });
+    let what = format!("{DAEMON_AT} containers: CPU time of the engine a minute beyond {alone:.0} ms");
+    table.row(&what, "ms", with_ours, with_original, None);
 }

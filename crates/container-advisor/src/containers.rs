@@ -346,7 +346,7 @@ impl Containers {
         let known = list.iter().filter_map(|container| Some(&*container.metadata.as_ref()?.id));
         self.readers.usage.want(known, || layers(list, &self.directory));
         let unknown = self.iter().filter(|c| c.metadata.is_none()).filter_map(Container::id);
-        self.directory.scraped(unknown.map(str::to_owned));
+        self.directory.scraped(unknown);
         Ok(())
     }
 

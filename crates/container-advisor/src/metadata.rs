@@ -213,11 +213,19 @@ impl Directory {
     }
 
     /// Tells the watchers of containers that a scrape found in the cgroup tree and that are not here, and that a scrape took place.
-    pub fn scraped(&self, unknown: impl Iterator<Item = String>) {
+    /// Allocates nothing if they are those of the last time.
+    pub fn scraped(&self, unknown: impl Iterator<Item: AsRef<str>>) {
         // The iterator may well look into this directory: it runs outside the lock.
         let mut ids = std::mem::take(&mut self.lock().unknown);
-        ids.clear();
-        ids.extend(unknown);
+        let mut count = 0;
+        for id in unknown {
+            match ids.get_mut(count) {
+                Some(kept) => id.as_ref().clone_into(kept),
+                None => ids.push(id.as_ref().to_owned()),
+            }
+            count += 1;
+        }
+        ids.truncate(count);
         let mut inner = self.lock();
         inner.unknown = ids;
         inner.scrapes += 1;
@@ -293,7 +301,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "there was no other scrape");
-        directory.scraped(std::iter::empty());
+        directory.scraped(std::iter::empty::<&str>());
         waiting.await.expect("the next scrape");
     }
 

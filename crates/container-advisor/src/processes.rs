@@ -230,6 +230,10 @@ impl Processes {
             Ok(Some(fds)) => {
                 let mut is_whole = true;
                 let listed = fds.each_name(|name, _| {
+                    if !is_whole {
+                        // One that is hidden is enough to know that there is no sum, and the next would cost as much.
+                        return;
+                    }
                     *descriptors += 1;
                     match fds.link_into(OsStr::from_bytes(name), link) {
                         Ok(true) => *sockets += u64::from(link.starts_with(b"socket:")),

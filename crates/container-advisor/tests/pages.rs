@@ -406,6 +406,10 @@ impl Page {
     }
 
     fn call(&mut self, method: &str, params: &Value) -> Value {
+        self.try_call(method, params).unwrap_or_else(|error| panic!("{method} {params}: {error}"))
+    }
+
+    fn try_call(&mut self, method: &str, params: &Value) -> Result<Value, Value> {
         self.calls += 1;
         let mut call = json!({ "id": self.calls, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -418,8 +422,8 @@ impl Page {
             let mut message =
                 self.messages.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{method}: {e}"));
             if message["id"] == json!(self.calls) {
-                assert_eq!(message["error"], Value::Null, "{call}");
-                return message["result"].take();
+                let error = message["error"].take();
+                return if error.is_null() { Ok(message["result"].take()) } else { Err(error) };
             }
             self.note(&message);
         }
@@ -477,9 +481,12 @@ impl Page {
     #[track_caller]
     fn wait_for(&mut self, condition: &str) {
         let start = Instant::now();
-        // While a page is being loaded there is nothing to ask.
-        while self.evaluate(&format!("(() => {{ try {{ return {condition} }} catch {{ return false }} }})()"))
-            != json!(true)
+        // While a page is being loaded there is nothing to ask, or what was asked goes with the page before.
+        let expression = format!("(() => {{ try {{ return {condition} }} catch {{ return false }} }})()");
+        let params = json!({ "expression": expression, "returnByValue": true });
+        while !self
+            .try_call("Runtime.evaluate", &params)
+            .is_ok_and(|answer| answer["result"]["value"] == json!(true))
         {
             if start.elapsed() > PATIENCE {
                 let text = self.evaluate("document.body.innerText");

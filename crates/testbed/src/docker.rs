@@ -134,9 +134,13 @@ impl Engine {
         &self.socket
     }
 
-    /// The process id of the daemon, if it was started here.
+    /// The process id of the daemon, as far as it can be told.
     pub fn pid(&self) -> Option<u32> {
-        self.own.as_ref().map(|(child, _)| child.id())
+        if let Some((child, _)) = &self.own {
+            return Some(child.id());
+        }
+        let pid = std::fs::read_to_string("/var/run/docker.pid").ok()?.trim().parse().ok()?;
+        Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
     }
 
     /// Runs `docker` with these arguments.

@@ -21,6 +21,7 @@ pub mod docs;
 pub mod exposition;
 pub mod http;
 pub mod process;
+pub mod prometheus;
 pub mod recorded;
 pub mod shared;
 pub mod strace;

@@ -36,6 +36,16 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// CPU time of all threads of a process that live.
+pub fn cpu_time(pid: u32) -> Duration {
+    let mut nanos = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let Ok(text) = fs::read_to_string(task.unwrap().path().join("schedstat")) else { continue };
+        nanos += text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Duration::from_nanos(nanos)
+}
+
 fn web_listen_address(port: u16) -> Vec<String> {
     vec![format!("--web.listen-address=127.0.0.1:{port}")]
 }
@@ -187,12 +197,7 @@ impl Exporter {
 
     /// CPU time of all its threads that live.
     pub fn cpu_time(&self) -> Duration {
-        let mut nanos = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap() {
-            let Ok(text) = fs::read_to_string(task.unwrap().path().join("schedstat")) else { continue };
-            nanos += text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-        Duration::from_nanos(nanos)
+        cpu_time(self.pid)
     }
 
     /// CPU time of all its threads that live or lived, in steps of 10 ms.
