@@ -1,12 +1,14 @@
-# up     build the exporter, start it in the background, say where to look
-# down   stop it
+# up     build the exporters, start them in the background, say where to look
+# down   stop them
 # test   everything that CI runs: format, lints, unit tests, golden runs, faults, comparisons with the originals at hand, ARMv7
-# bench  the cost table: this exporter, the original if it is at hand, and the floor of reading the same files
+# bench  the cost tables: these exporters, the originals if they are at hand, and the floor of reading the same files
 # build  the static binaries as they are shipped, in target/bin
 
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 OUT    := $(or $(CARGO_TARGET_DIR),target)
-LISTEN ?= :9100
+# Where `up` lets node-exporter and container-advisor listen.
+LISTEN            ?= :9100
+LISTEN_CONTAINERS ?= :8080
 
 .PHONY: up down test bench build
 
@@ -17,7 +19,9 @@ build:
 	mkdir -p target/bin && cd $(OUT)/$(TARGET)/dist && install node-exporter container-advisor promdiff $(CURDIR)/target/bin/
 
 up: build
-	@tests/up target/bin/node-exporter $(LISTEN)
+	@tests/up node-exporter $(LISTEN) LISTEN; node=$$?; \
+	tests/up container-advisor $(LISTEN_CONTAINERS) LISTEN_CONTAINERS && \
+	echo "Stop: make down" && exit $$node
 
 down:
 	@tests/down

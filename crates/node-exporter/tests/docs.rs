@@ -17,6 +17,7 @@ use exporter::Flag;
 use exporter::flags::Takes;
 use node_exporter::PRODUCT;
 use node_exporter::collectors::{ALL, LACKING};
+use testbed::docs::{self, cell, code, is_update, table};
 use testbed::exposition::{Exposition, Family, split};
 use testbed::process::Exporter;
 use testbed::tree::{Host, Tree};
@@ -38,56 +39,8 @@ const KERNEL: &[(&str, &[&str])] = &[
     ("uname", &[]),
 ];
 
-fn page(name: &str) -> PathBuf {
-    shared::root().join("docs").join(name)
-}
-
-fn is_update() -> bool {
-    std::env::var_os("UPDATE_DOCS").is_some()
-}
-
-/// What stands between the two comments of that name in a text.
-fn table<'a>(text: &'a str, name: &str) -> &'a str {
-    let between = |text: &'a str| {
-        let rest = text.split_once(&format!("<!-- {name}:begin -->\n"))?.1;
-        Some(rest.split_once(&format!("<!-- {name}:end -->"))?.0)
-    };
-    between(text).unwrap_or_else(|| panic!("no <!-- {name}:begin --> and end"))
-}
-
-/// Compares a table with what it should be, or makes it so.
 fn check(name: &str, of: &str, expected: &str) {
-    let path = page(name);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let found = table(&text, of);
-    if found == expected {
-        return;
-    }
-    if is_update() {
-        let start = found.as_ptr() as usize - text.as_ptr() as usize;
-        let whole = [&text[..start], expected, &text[start + found.len()..]].concat();
-        std::fs::write(&path, whole).unwrap();
-        return;
-    }
-    let lines: BTreeSet<&str> = found.lines().collect();
-    let wanted: BTreeSet<&str> = expected.lines().collect();
-    let gone: Vec<_> = lines.difference(&wanted).map(|line| format!("- {line}")).collect();
-    let new: Vec<_> = wanted.difference(&lines).map(|line| format!("+ {line}")).collect();
-    panic!(
-        "docs/{name} is not what the program says of its {of}:\n{}\n{}\n\
-         Run UPDATE_DOCS=1 cargo test -p node-exporter --test docs, and look at the difference.",
-        gone.join("\n"),
-        new.join("\n")
-    );
-}
-
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;")
-}
-
-/// A code span, in which only the column's border has to be escaped.
-fn code(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', "\\|")) }
+    docs::check("node-exporter", name, of, expected);
 }
 
 fn flags_table() -> String {
@@ -331,7 +284,7 @@ fn metrics_are_as_documented() {
     let mut rows = Rows::new();
     from_own_trees(&mut rows);
     let whole = from_outside_trees(&mut rows);
-    let text = std::fs::read_to_string(page("metrics.md")).unwrap();
+    let text = docs::read("metrics.md");
     let listed = from_text(table(&text, "metrics"));
     if is_update() {
         from_the_kernel(&mut rows);
