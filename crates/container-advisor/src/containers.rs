@@ -24,6 +24,7 @@ use crate::network::{self, Network, Scope};
 use crate::processes::{self, Processes};
 use crate::settings::Settings;
 use crate::usage::{Layer, Usage};
+use crate::view::View;
 
 /// A cgroup, which may be a container's, and its last reading.
 #[derive(Debug)]
@@ -216,6 +217,7 @@ pub struct Containers {
 
 #[derive(Debug)]
 struct Readers {
+    view: View,
     root: hostfs::Root,
     cgroups: Option<Cgroups>,
     proc: hostfs::Root,
@@ -270,6 +272,7 @@ impl Containers {
             },
             counts_processes: has(Kind::Process) || has(Kind::Sched) || has(Kind::ReferencedMemory) || load,
             readers: Readers {
+                view: settings.view,
                 root: settings.cgroup.clone(),
                 cgroups: None,
                 network: Network::new(&settings.proc),
@@ -327,8 +330,8 @@ impl Containers {
 
     /// The process table of the cgroup at `path`; `None` if it is gone.
     pub fn table(&mut self, path: &[u8]) -> Option<Vec<processes::Process>> {
-        let Readers { cgroups, processes, pids, .. } = &mut self.readers;
-        let found = cgroups.as_mut()?.processes(path, pids).ok()?;
+        let Readers { view, cgroups, processes, pids, .. } = &mut self.readers;
+        let found = view.shares_processes() && cgroups.as_mut()?.processes(path, pids).ok()?;
         found.then(|| processes.table(pids))
     }
 
@@ -438,7 +441,8 @@ impl Containers {
             // Without the file there are no counters of disks, which is what it then means.
             let _ = readers.disks.read_counters();
         }
-        if self.settings.root && (has(Kind::Disk) || has(Kind::DiskIo)) {
+        let has_filesystems = self.settings.root && !self.settings.view.is_own_root;
+        if has_filesystems && (has(Kind::Disk) || has(Kind::DiskIo)) {
             // As above, of the mount table.
             let _ = readers.filesystems.refresh(deadline);
         }
@@ -661,6 +665,9 @@ impl Readers {
     /// Reads the network of the container's first process; `false` if there is none, or if it is another's.
     fn own_network(&mut self, container: &mut Container, wants: network::Wants, host_network: bool) -> bool {
         if container.is_root() {
+            if self.view.is_own_proc {
+                return false;
+            }
             return self.network.read(1, None, Scope::Machine, wants, &mut container.network).is_some();
         }
         // The process that was found once is the same one as long as it was started at the same time.
@@ -693,8 +700,11 @@ impl Readers {
         if !cgroups.processes(&container.path, &mut self.pids).ok()? {
             return None;
         }
-        // From within another PID namespace the kernel shows no number, but 0.
+        // From within another PID namespace the kernel shows 0 on v2, nothing on v1, and numbers that mean nothing outside.
         self.pids.retain(|&pid| pid != 0);
+        if !self.view.shares_processes() {
+            self.pids.clear();
+        }
         let told = container.metadata.as_ref().map(|m| m.pid).filter(|&pid| pid != 0);
         if let Some(&first) = self.pids.first() {
             return told.filter(|pid| self.pids.contains(pid)).or(Some(first));
@@ -710,7 +720,7 @@ impl Readers {
             Some(cgroups) => cgroups.processes(&container.path, &mut self.pids),
             None => Ok(false),
         };
-        if !matches!(found, Ok(true)) || self.pids.contains(&0) {
+        if !matches!(found, Ok(true)) || self.pids.contains(&0) || !self.view.shares_processes() {
             container.processes = processes::Stats::default();
             container.process_count = None;
             container.load = None;

@@ -112,6 +112,7 @@ pub async fn watch(settings: Settings, directory: Arc<Directory>) {
     };
     let intervals = watcher.settings.intervals;
     let mut backoff = intervals.least_backoff;
+    let mut down_since = None;
     loop {
         let start = Instant::now();
         if let Err(fault) = watcher.session(&api).await {
@@ -120,9 +121,15 @@ pub async fn watch(settings: Settings, directory: Arc<Directory>) {
             if start.elapsed() > intervals.most_backoff {
                 // It went well for a while. One that ends at once every time must not have us come back at once every time.
                 backoff = intervals.least_backoff;
+                down_since = None;
             }
+            let down_since = *down_since.get_or_insert_with(Instant::now);
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(intervals.most_backoff);
+            // A runtime that is not coming back soon, or was never there, is looked for when somebody wants its names, and not else.
+            if down_since.elapsed() > intervals.list {
+                watcher.directory.next_scrape(&mut watcher.scrapes).await;
+            }
         }
     }
 }

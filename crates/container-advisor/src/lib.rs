@@ -40,6 +40,7 @@ pub mod settings;
 pub mod site;
 pub mod usage;
 pub mod validate;
+pub mod view;
 
 use containers::Containers;
 use history::History;

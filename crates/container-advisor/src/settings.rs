@@ -9,6 +9,7 @@ use hostfs::Root;
 use crate::families::Choice;
 use crate::kinds::{self, Kinds};
 use crate::labels::Kept;
+use crate::view::View;
 
 /// Where cAdvisor's container has the host's files.
 const HOST: &str = "/rootfs";
@@ -22,7 +23,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::text("http_auth_file", "", "htpasswd file; with it, every path asks for a name and a password."),
     Flag::text("http_auth_realm", "localhost", "Realm that the browser shows when it asks for them."),
     Flag::text("http_digest_file", "", "Not supported: the start is refused if it is given."),
-    Flag::text("http_digest_realm", "localhost", "As above.").hidden(),
+    Flag::text("http_digest_realm", "localhost", "Not supported, as -http_digest_file.").hidden(),
     Flag::text("disable_metrics", kinds::OFF, "Kinds of metrics to leave out, in place of the default list."),
     Flag::text("enable_metrics", "", "The only kinds of metrics to write; overrides -disable_metrics."),
     Flag::switch(
@@ -181,6 +182,8 @@ pub struct Settings {
     pub sys: Root,
     /// The host's cgroups.
     pub cgroup: Root,
+    /// What of these is the host's indeed.
+    pub view: View,
     /// Which families there are.
     pub choice: Choice,
     /// Which labels of containers become labels.
@@ -266,7 +269,9 @@ impl Settings {
             boot_id_files: list("boot_id_file").into_iter().map(Into::into).collect(),
             update_interval: flags.duration("update_machine_info_interval")?,
         };
+        let view = View::new(proc.path(), rootfs.path());
         Ok(Settings {
+            view,
             rootfs,
             proc,
             sys,

@@ -14,18 +14,15 @@ use exporter::web::{Page, StatusCode, text};
 use hostfs::cgroup::Version;
 use hostfs::{Buf, scan};
 
-use crate::identity;
 use crate::kinds::Kind;
 use crate::metadata::{Connection, Directory, Runtime, State};
 use crate::scrape::Shared;
 use crate::settings::Settings;
 use crate::usage::Usage;
+use crate::view::View;
 
 /// How long the machine's filesystems may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The machine's first namespace of cgroups, by its fixed number (PROC_CGROUP_INIT_INO of the kernel).
-const FIRST_NAMESPACE: &str = "cgroup:[4026531835]";
 
 /// Makes the report.
 #[derive(Debug)]
@@ -620,13 +617,7 @@ impl Facts {
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let os_release = read(&settings.rootfs.join("etc/os-release"))
             .or_else(|| read(&settings.rootfs.join("usr/lib/os-release")));
-        let own_cgroup = read(Path::new("/proc/self/cgroup"));
-        let is_container = is_container(
-            own_cgroup.as_deref().unwrap_or_default(),
-            std::fs::read_link("/proc/self/ns/cgroup").is_ok_and(|to| to.as_os_str() != FIRST_NAMESPACE),
-            ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists()),
-        );
-        let proc_status = read(&settings.proc.join("self/status")).unwrap_or_default();
+        let View { is_container, is_outer_proc, is_first_process, .. } = settings.view;
         let board = read(&settings.proc.join("device-tree/model"));
         let mut facts = Facts {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
@@ -647,9 +638,8 @@ impl Facts {
             board: board.map(|board| board.trim_end_matches('\0').to_owned()),
             has_pressure: settings.proc.join("pressure/cpu").exists(),
             proc_root: settings.proc.path().display().to_string(),
-            is_outer_proc: numbers(&proc_status) > 1,
-            is_first_process: std::fs::read_link(settings.proc.join("self"))
-                .is_ok_and(|pid| pid.as_os_str() == "1"),
+            is_outer_proc,
+            is_first_process,
             rootfs: settings.rootfs.path().display().to_string(),
             running: directory
                 .all()
@@ -726,20 +716,6 @@ fn socket(address: &str) -> Socket {
         Ok(_) => Socket::Other,
         Err(_) => Socket::Missing,
     }
-}
-
-/// Whether this process is in a container: its cgroup is one's, or it has a namespace of cgroups of its own and is at its top, or left a
-/// runtime's mark. The mark alone says little: disks of virtual machines are made from images too.
-fn is_container(own_cgroup: &str, has_namespace: bool, is_marked: bool) -> bool {
-    let paths = || own_cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    paths().any(|path| identity::of(path.as_bytes()).is_some())
-        || (has_namespace && (is_marked || paths().any(|path| path == "/")))
-}
-
-/// In how many namespaces of processes, from that of the `/proc` inwards, a process has a number: NSpid of its `status`.
-fn numbers(status: &str) -> usize {
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    pids.map_or(0, |pids| pids.split_ascii_whitespace().count())
 }
 
 /// PRETTY_NAME of os-release(5).
@@ -970,8 +946,6 @@ mod tests {
             Level::Warn,
             "without numbers",
         );
-        assert_eq!(numbers("Name:\tx\nNSpid:\t4711\t1\n"), 2);
-        assert_eq!((numbers("NSpid:\t4711\n"), numbers("")), (1, 0));
         says(processes, |f| f.is_first_process = true, Level::Fail, "process 1 is this program");
         says(processes, |f| (f.is_first_process, f.is_container) = (true, false), Level::Ok, "shows");
     }
@@ -1035,17 +1009,6 @@ mod tests {
         says(layers, denied, Level::Warn, "--cap-add DAC_READ_SEARCH");
         says(layers, |f| (denied(f), f.uid = 0).0, Level::Warn, "storage driver");
         says(layers, |f| (denied(f), f.rootfs = "/".into()).0, Level::Warn, "filesystems above");
-    }
-
-    #[test]
-    fn in_a_container_or_not() {
-        let id = "7f0d150c719b611570c879a9110d8863b885e232367940af688e86db4ce440ad";
-        assert!(is_container(&format!("12:pids:/docker/{id}\n0::/\n"), false, false));
-        assert!(is_container("0::/\n", true, false));
-        assert!(is_container("0::/x\n", true, true));
-        assert!(!is_container("0::/\n", false, true));
-        assert!(!is_container("0::/system.slice/x.service\n", true, false));
-        assert!(!is_container("", false, false));
     }
 
     #[test]

@@ -767,6 +767,7 @@ pub(super) mod tests {
         let mut sample = sample(b"/a");
         sample.stats.cpu.usage_ns = Some(cpu_ns);
         sample.stats.memory.usage = Some(4096);
+        sample.stats.memory.inactive_file = Some(0);
         let traffic = |bytes| Traffic { bytes, ..Traffic::default() };
         let counters = Interface { receive: traffic(received), transmit: traffic(7) };
         sample.interfaces.push(("eth0".to_owned(), counters));
@@ -845,6 +846,7 @@ pub(super) mod tests {
         let mut c1 = sample(format!("/docker/{ID}").as_bytes());
         c1.metadata = Some(Arc::new(running()));
         c1.stats.memory.usage = Some(77);
+        c1.stats.memory.inactive_file = Some(0);
         let readings = [reading(1, vec![sample(b"/"), sample(b"/docker"), c1, sample(b"/dockers")])];
         let known = known(&readings, &[]);
         let rows = |subject: &Subject, key: &str| {
