@@ -610,7 +610,7 @@ mod c13 {
         let (exporter, host) = bare(&tree);
         let answer_now = answer(&exporter.scrape());
         assert_eq!(answer_now.value("container_scrape_error", &[]), Some(1.0));
-        assert_eq!(answer_now.value("machine_memory_bytes", &[]).is_some(), true);
+        assert!(answer_now.value("machine_memory_bytes", &[]).is_some());
         // It is mounted later.
         boxes::v1().unpack(&host.path().join("again"));
         fs::remove_dir(host.path().join("sys/fs/cgroup")).unwrap();
@@ -792,7 +792,7 @@ mod runtime {
             scene.daemon.appear();
             scene.until_named(&[&name, "web"]);
         }
-        assert_eq!(scene.daemon.connections() <= 3, true, "{} connections", scene.daemon.connections());
+        assert!(scene.daemon.connections() <= 3, "{} connections", scene.daemon.connections());
     }
 
     #[test]
@@ -848,6 +848,8 @@ mod runtime {
             ("a list", Fault::Body("[]".into())),
             ("1 GiB", Fault::Huge(1 << 30)),
             ("a closed connection", Fault::Close),
+            ("silence", Fault::Silent),
+            ("an answer that comes late", Fault::Slow(Duration::from_secs(3))),
         ] {
             inspection_that_goes_wrong(what, &fault);
         }
