@@ -848,6 +848,8 @@ mod runtime {
             ("a list", Fault::Body("[]".into())),
             ("1 GiB", Fault::Huge(1 << 30)),
             ("a closed connection", Fault::Close),
+            ("silence", Fault::Silent),
+            ("an answer that comes late", Fault::Slow(Duration::from_secs(3))),
         ] {
             inspection_that_goes_wrong(what, &fault);
         }
