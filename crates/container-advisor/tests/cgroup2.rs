@@ -275,6 +275,10 @@ fn values_are_those_of_the_kernels_files() {
                 moment.answer.value(family, &[labels, &[("name", name)]].concat())
             };
             assert_values(name, at, value, [&moment.before, &moment.after], groups.of(name));
+            let [usage, inactive, working_set] =
+                ["usage_bytes", "total_inactive_file_bytes", "working_set_bytes"]
+                    .map(|what| value(&format!("container_memory_{what}"), &[]).unwrap());
+            assert_eq!(working_set, (usage - inactive).max(0.0), "{at}: {name}");
             let threads = moment.value("container_threads", name).unwrap();
             let path = format!("/sys/fs/cgroup{}/pids.current", groups.of(name));
             let [before, after] = [&moment.before, &moment.after].map(|files| files.number(&path, Key::Only));
