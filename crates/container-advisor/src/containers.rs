@@ -53,8 +53,8 @@ pub struct Container {
     pub seen: f64,
     /// When its cgroup was made, in seconds since 1970.
     made: Option<f64>,
-    /// The process whose network is read, and when it was started.
-    process: Option<(u32, u64)>,
+    /// The process whose network is read.
+    process: Option<First>,
     is_there: bool,
 }
 
@@ -88,6 +88,17 @@ pub struct Space {
     pub inodes_free: u64,
     /// What the container's writable layer takes: bytes and inodes.
     pub layer: Option<(u64, u64)>,
+}
+
+/// A container's first process, and its network namespace, which it keeps: what it runs may change its own, but not this one's.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    pid: u32,
+    /// When it was started, in ticks since the machine's start.
+    start: u64,
+    namespace: u64,
+    /// Whether the namespace is that of the machine.
+    is_machines: bool,
 }
 
 /// Tasks, averaged over about ten seconds, in thousandths.
@@ -672,17 +683,12 @@ impl Readers {
         }
         // The process that was found once is the same one as long as it was started at the same time.
         let remembered = container.process.take();
-        let process =
-            remembered.filter(|&(pid, start)| self.network.start_time(pid) == Some(start)).or_else(|| {
-                let pid = self.first_process(container)?;
-                let start = self.network.start_time(pid)?;
-                // Between the two it may have become another process.
-                (self.first_process(container) == Some(pid)).then_some((pid, start))
-            });
-        let Some((pid, start)) = process else { return false };
-        container.process = process;
-        let Some(namespace) = self.network.namespace(pid) else { return false };
-        if !host_network && self.network.namespace(1) == Some(namespace) {
+        let first = remembered
+            .filter(|first| self.network.start_time(first.pid) == Some(first.start))
+            .or_else(|| self.look_for_first(container));
+        let Some(First { pid, start, namespace, is_machines }) = first else { return false };
+        container.process = first;
+        if is_machines && !host_network {
             return false;
         }
         if container.metadata.is_none() {
@@ -692,6 +698,17 @@ impl Readers {
             self.namespaces.push(namespace);
         }
         self.network.read(pid, Some(start), Scope::Container, wants, &mut container.network).is_some()
+    }
+
+    fn look_for_first(&mut self, container: &Container) -> Option<First> {
+        let pid = self.first_process(container)?;
+        let start = self.network.start_time(pid)?;
+        let namespace = self.network.namespace(pid)?;
+        let is_machines = self.network.namespace(1) == Some(namespace);
+        // Between the first and the last of these it may have become another process.
+        let is_still =
+            self.first_process(container) == Some(pid) && self.network.start_time(pid) == Some(start);
+        is_still.then_some(First { pid, start, namespace, is_machines })
     }
 
     /// The container's first process: the runtime's word, if the kernel agrees that it is in the container's cgroup or below.

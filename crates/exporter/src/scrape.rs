@@ -510,13 +510,15 @@ impl Assembler {
     }
 }
 
-/// A compressor whose state and output buffer last.
+/// A compressor whose state lasts.
 struct Gzip {
     deflate: Deflate,
     /// Input that waits to be compressed together: a call for each family costs a third more.
     staged: Vec<u8>,
+    /// Where the output goes, of which `len` bytes are written. It becomes the body, and the next one is a little larger than that.
     out: Vec<u8>,
     len: usize,
+    last: usize,
 }
 
 const STAGE_BYTES: usize = 8 * 1024;
@@ -528,7 +530,7 @@ impl Default for Gzip {
         let config =
             DeflateConfig { level: 1, window_bits: 16 + 14, mem_level: 5, ..DeflateConfig::default() };
         let deflate = Deflate::new_with_config(config);
-        Gzip { deflate, staged: Vec::with_capacity(STAGE_BYTES), out: vec![0; 16 * 1024], len: 0 }
+        Gzip { deflate, staged: Vec::with_capacity(STAGE_BYTES), out: Vec::new(), len: 0, last: 16 * 1024 }
     }
 }
 
@@ -536,6 +538,8 @@ impl Gzip {
     fn compress<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>) -> Bytes {
         self.deflate.reset();
         self.len = 0;
+        // Fresh from the system, so that what is not written costs nothing.
+        self.out = vec![0; self.last + self.last / 8];
         for part in parts {
             if self.staged.len() + part.len() > STAGE_BYTES {
                 self.put_staged(DeflateFlush::NoFlush);
@@ -547,7 +551,10 @@ impl Gzip {
             }
         }
         self.put_staged(DeflateFlush::Finish);
-        Bytes::copy_from_slice(&self.out[..self.len])
+        self.last = self.len.max(16 * 1024);
+        let mut body = std::mem::take(&mut self.out);
+        body.truncate(self.len);
+        body.into()
     }
 
     fn put_staged(&mut self, flush: DeflateFlush) {
