@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testbed::daemon::Daemon;
+use testbed::docker::Engine;
 use testbed::process::{Exporter, free_port};
 use testbed::shared;
 
@@ -332,11 +333,11 @@ fn bodies_choose_samples() {
 struct Original(Child, std::net::SocketAddr);
 
 impl Original {
-    fn start() -> Option<Self> {
+    fn start(docker: &str) -> Option<Self> {
         let binary = shared::peer("cadvisor")?;
         let port = free_port();
         let child = Command::new(binary)
-            .args(["-logtostderr", "-listen_ip=127.0.0.1", &format!("-port={port}")])
+            .args(["-logtostderr", "-listen_ip=127.0.0.1", docker, &format!("-port={port}")])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -360,39 +361,44 @@ impl Drop for Original {
     }
 }
 
-/// The program beside the engine that runs here; `None` without one, or without containers.
-fn live() -> Option<Exporter> {
-    std::os::unix::net::UnixStream::connect("/var/run/docker.sock").ok()?;
-    let dir = tempfile::tempdir().unwrap();
-    let exporter = Exporter::start(binary(), &["-podman=", "-disk_usage_interval=1s"], dir.path());
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(5) {
+#[test]
+fn beside_a_live_engine() {
+    let engine = match Engine::find() {
+        Ok(engine) => engine,
+        Err(why) => return shared::skipped("the API live", &why),
+    };
+    let nap = "while :; do /bin/busybox sleep 1; done";
+    engine.run("plain", &[], nap);
+    engine.run("limits", &["--memory=64m", "--cpus=0.5", "--label=a=b"], nap);
+    let docker = format!("-docker={}", engine.address());
+    let args = [&*docker, "-podman=", "-disk_usage_interval=1s"];
+    let exporter = Exporter::start(binary(), &args, Path::new("/"));
+    let names = ["plain", "limits"].map(|name| engine.name(name));
+    wait("names", || {
         let docker = json_of(&exporter, "/api/v1.3/docker");
-        if docker.as_object().unwrap().values().any(|one| !one["spec"]["image"].is_null()) {
-            return Some(exporter);
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    None
+        let has = |name: &String| docker.as_object().unwrap().values().any(|one| one["aliases"][0] == **name);
+        names.iter().all(has)
+    });
+    samples_are_a_second_apart(&exporter);
+    let Some(original) = Original::start(&docker) else {
+        return shared::skipped("the API beside the original", "it is not at hand (set PEERS_DIR)");
+    };
+    answers_have_the_original_s_shape(&exporter, &original);
 }
 
-#[test]
-fn live_samples_are_a_second_apart() {
-    let Some(exporter) = live() else {
-        return shared::skipped("the API live", "no Docker engine with containers");
-    };
+fn samples_are_a_second_apart(exporter: &Exporter) {
     wait("three samples", || {
-        let docker = json_of(&exporter, "/api/v1.3/docker");
+        let docker = json_of(exporter, "/api/v1.3/docker");
         docker
             .as_object()
             .unwrap()
             .values()
             .any(|one| one["stats"].as_array().is_some_and(|stats| stats.len() >= 3))
     });
-    let docker = json_of(&exporter, "/api/v1.3/docker");
+    let docker = json_of(exporter, "/api/v1.3/docker");
     for (path, one) in docker.as_object().unwrap() {
         let name = one["aliases"][0].as_str().unwrap();
-        let named = json_of(&exporter, &format!("/api/v1.3/docker/{name}"));
+        let named = json_of(exporter, &format!("/api/v1.3/docker/{name}"));
         assert_eq!(named.as_object().unwrap().keys().collect::<Vec<_>>(), [path]);
         let stats = one["stats"].as_array().unwrap();
         for pair in stats.windows(2) {
@@ -404,14 +410,7 @@ fn live_samples_are_a_second_apart() {
     }
 }
 
-#[test]
-fn live_answers_have_the_original_s_shape() {
-    let (Some(exporter), Some(original)) = (live(), Original::start()) else {
-        return shared::skipped(
-            "the API beside the original",
-            "no Docker engine with containers, or no original",
-        );
-    };
+fn answers_have_the_original_s_shape(exporter: &Exporter, original: &Original) {
     let version = original.json("/api/v2.0/version");
     if !version.as_str().is_some_and(|version| version.contains("0.38.")) {
         return shared::skipped(
@@ -429,7 +428,7 @@ fn live_answers_have_the_original_s_shape() {
             .all(|one| one["stats"].as_array().is_some_and(|stats| stats.len() > 1))
     });
     wait("layers", || {
-        let docker = json_of(&exporter, "/api/v1.3/docker");
+        let docker = json_of(exporter, "/api/v1.3/docker");
         docker.to_string().contains("base_usage")
     });
     let newer = "0.38.7 does not have it, later ones have";
@@ -455,8 +454,8 @@ fn live_answers_have_the_original_s_shape() {
         (".*.stats[].health", newer),
     ];
     let docker = "/api/v1.3/docker";
-    same_shape_live(docker, &json_of(&exporter, docker), &original.json(docker), &meant);
+    same_shape_live(docker, &json_of(exporter, docker), &original.json(docker), &meant);
     let spec = "/api/v2.0/spec/?type=docker&recursive=true";
     let meant = [(".*.start_time", newer), (".*.cpu.mask", cpuset)];
-    same_shape_live(spec, &json_of(&exporter, spec), &original.json(spec), &meant);
+    same_shape_live(spec, &json_of(exporter, spec), &original.json(spec), &meant);
 }
