@@ -101,6 +101,7 @@ pub async fn watch(settings: Settings, directory: Arc<Directory>) {
         patience: settings.intervals.most_backoff,
         scrapes: 0,
         told: Vec::new(),
+        is_told_down: false,
         settings,
     };
     let api = match api {
@@ -157,6 +158,8 @@ struct Watcher {
     scrapes: u64,
     /// Faults that were logged, and when.
     told: Vec<(String, Instant)>,
+    /// Whether the last word in the log is of a fault.
+    is_told_down: bool,
 }
 
 /// When to ask for a container again.
@@ -465,7 +468,9 @@ impl Watcher {
             connection.is_denied = false;
             connection.error = error;
         });
-        if !was_up && self.may_tell("connected") {
+        // What was said to be wrong is said to be well again, however soon.
+        let is_awaited = std::mem::take(&mut self.is_told_down);
+        if !was_up && (is_awaited || self.may_tell("connected")) {
             log!(Info, "Connected to the container runtime", address = self.settings.address);
         }
         if let Some(fault) = no_events {
@@ -498,6 +503,7 @@ impl Watcher {
         if is_usual || *fault == Fault::Ended {
             log!(Debug, "Lost the container runtime", address = address, err = fault);
         } else if self.may_tell(&fault.to_string()) {
+            self.is_told_down = true;
             log!(
                 Warn,
                 "The container runtime does not answer as it should",
