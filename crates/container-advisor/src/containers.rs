@@ -509,8 +509,13 @@ fn bury(mut container: Container, gone: &mut Vec<Gone>) {
 }
 
 fn remember(container: &mut Container, gone: &mut Vec<Gone>) {
+    /// Of more than these the first are forgotten.
+    const MOST: usize = 1000;
     if container.id.is_none() {
         return;
+    }
+    if gone.len() == MOST {
+        gone.remove(0);
     }
     let labels = container.labels.clone();
     gone.push(Gone { path: container.path.clone(), labels, seen: container.seen });
@@ -587,7 +592,7 @@ impl Readers {
             for device in &stats.io {
                 next(devices, &mut count).stats = *device;
             }
-            if is_root {
+            if is_root && !self.view.is_own_root {
                 self.filesystems.each(|filesystem| {
                     let (major, minor) = (filesystem.major as u32, filesystem.minor as u32);
                     let is_known = |d: &BlockDevice| (d.stats.major, d.stats.minor) == (major, minor);
@@ -634,7 +639,10 @@ impl Readers {
     fn space(&mut self, container: &mut Container, wanted: bool) {
         let mut count = 0;
         let spaces = &mut container.filesystems;
-        if wanted && *container.path == *b"/" {
+        if *container.path == *b"/" {
+            if !wanted || self.view.is_own_root {
+                return spaces.clear();
+            }
             self.filesystems.each(|filesystem| {
                 let space = next(spaces, &mut count);
                 set(&mut space.device, filesystem.device);

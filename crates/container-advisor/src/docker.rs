@@ -180,6 +180,8 @@ struct Work {
     waiting: BTreeMap<String, Instant>,
     /// Containers that are being inspected.
     busy: BTreeSet<String>,
+    /// Of these, those that are no more.
+    destroyed: BTreeSet<String>,
     is_listing: bool,
     /// Inspections without an answer since the last that had one.
     silent: usize,
@@ -203,6 +205,9 @@ impl Work {
     fn forget(&mut self, id: &str) {
         self.waiting.remove(id);
         self.queue.retain(|queued| queued != id);
+        if self.busy.contains(id) {
+            self.destroyed.insert(id.to_owned());
+        }
     }
 }
 
@@ -281,7 +286,10 @@ impl Watcher {
                     }
                     Answer::Container(id, result) => {
                         work.busy.remove(&id);
-                        self.inspected(id, result, &mut work)?;
+                        // What was asked before the end says that it is there.
+                        if !work.destroyed.remove(&id) {
+                            self.inspected(id, result, &mut work)?;
+                        }
                     }
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {

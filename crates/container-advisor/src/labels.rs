@@ -8,6 +8,9 @@ use exporter::text::render_label;
 
 use crate::metadata::Metadata;
 
+/// The most bytes of labels on one sample of a container; labels beyond are left out. A line is written for every family.
+pub const MOST: usize = 64 * 1024;
+
 /// Which labels of containers become labels of samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
@@ -65,6 +68,10 @@ impl Labels {
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
         pairs.dedup_by(|later, first| later.0 == first.0);
         for (key, value) in &pairs {
+            // The name, the quotes and a comma, and each byte may need a second one.
+            if self.before.len() + key.len() + 2 * value.len() + 4 > MOST {
+                continue;
+            }
             render_label(&mut self.before, key, value.as_bytes());
         }
     }
@@ -127,6 +134,18 @@ mod tests {
         meta.labels =
             vec![("a-b".into(), "1".into()), ("a.b".into(), "2".into()), ("a_b".into(), "3".into())];
         assert_eq!(render(Some(&meta), "", &Kept::All)[0], "container_label_a_b=\"1\"");
+    }
+
+    #[test]
+    fn labels_beyond_what_a_line_may_hold_are_left_out() {
+        let mut meta = metadata("id", "web");
+        meta.labels = (0..100).map(|i| (format!("k{i:02}"), "v".repeat(4000))).collect();
+        meta.labels.push(("z".into(), "1".into()));
+        let before = &render(Some(&meta), "", &Kept::All)[0];
+        assert!(before.len() <= MOST && before.len() > MOST - 8100, "{}", before.len());
+        assert!(
+            before.starts_with("container_label_k00=\"vvv") && before.ends_with(",container_label_z=\"1\"")
+        );
     }
 
     #[test]

@@ -181,9 +181,11 @@ impl Processes {
         self.round += 1;
         let Wants { descriptors, limits, schedstat, referenced, states } = wants;
         let mut has_schedules = schedstat;
+        let mut seen = 0;
         if descriptors || schedstat || referenced || states {
             for &pid in pids {
                 let Some(dir) = self.directories.open(pid) else { continue };
+                seen += 1;
                 if descriptors {
                     self.count_descriptors(&dir, stats);
                 }
@@ -201,6 +203,11 @@ impl Processes {
                     states.count(stat.state);
                 }
             }
+        }
+        // That all of them have just ended is less likely than that they are hidden: proc(5), hidepid.
+        if seen == 0 && !pids.is_empty() {
+            (stats.descriptors, stats.sockets, stats.referenced, stats.states) = (None, None, None, None);
+            has_schedules = false;
         }
         if schedstat {
             let Stats { alive, ended, schedule, .. } = stats;

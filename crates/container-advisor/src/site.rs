@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use exporter::web::{Call, Page, Pages, StatusCode, redirect, text};
+use tokio::sync::Semaphore;
 
 use crate::api;
 use crate::filesystems::Filesystems;
@@ -46,6 +47,9 @@ pub struct State {
     pub usage: Arc<Usage>,
 }
 
+/// Pages and checks that are made at once: each may hold what a scrape waits for.
+static MAKERS: Semaphore = Semaphore::const_new(2);
+
 /// The pages, the API and the rest.
 #[derive(Debug)]
 pub struct Site {
@@ -72,12 +76,18 @@ impl Pages for Site {
         Box::pin(async move {
             match Route::of(&call.path) {
                 Route::Health => text(StatusCode::OK, "ok"),
-                Route::Validate => self.validate.answer().await,
                 Route::Api => api::answer(&self.state, &call).await,
-                Route::Pages => match self.pages.answer(&call).await {
-                    Some(page) => page,
-                    None => home(&call),
-                },
+                Route::Validate => {
+                    let _place = MAKERS.acquire().await;
+                    self.validate.answer().await
+                }
+                Route::Pages => {
+                    let _place = MAKERS.acquire().await;
+                    match self.pages.answer(&call).await {
+                        Some(page) => page,
+                        None => home(&call),
+                    }
+                }
                 Route::Slash => moved(&format!("{}{}/", call.prefix, call.path)),
                 Route::Home => home(&call),
             }

@@ -144,7 +144,8 @@ fn b2_cgroups_that_come_and_go_are_whole_or_absent() {
             assert!(families.contains(family), "{family} is not said of a cgroup that stays: {families:?}");
         }
     }
-    let open = || exporter.open_files().iter().filter(|path| !path.starts_with("socket:")).count();
+    let open =
+        || exporter.open_files().iter().filter(|path| !path.to_string_lossy().starts_with("socket:")).count();
     let (before, threads) = (open(), exporter.status("Threads"));
     let is_over = AtomicBool::new(false);
     let (whole, rounds) = (AtomicUsize::new(0), AtomicUsize::new(0));

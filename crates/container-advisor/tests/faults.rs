@@ -1324,7 +1324,8 @@ mod secrets {
             }
             let response = scene.exporter.get(path, &[right]);
             assert!(
-                response.status != 401 && response.status < 600,
+                // The API's word for a version or a container that there is not is 500, as the original's.
+                [200, 301, 307, 400, 404, 500].contains(&response.status),
                 "{path} with the password: {}",
                 response.status
             );

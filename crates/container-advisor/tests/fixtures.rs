@@ -119,6 +119,8 @@ const OF_A_RECORDING: &[Meant] = &[
             let lacks = [
                 "container_network_udp6_",
                 "container_referenced_bytes",
+                "container_file_descriptors",
+                "container_sockets",
                 "container_ulimits_soft",
                 "machine_cpu_cache_",
                 "machine_node_",

@@ -180,7 +180,7 @@ fn only_ours(ours: &Exporter, engine: &Engine) {
     });
     eventually("the restart", || (value("container_restart_count", "restarted")? >= 1.0).then_some(()));
     eventually("the OOM killer", || (value("container_oom_events_total", "oomchild")? >= 1.0).then_some(()));
-    assert_eq!(value("container_memory_events_oom_kill_total", "oomchild").unwrap_or(1.0), 1.0);
+    assert!(value("container_memory_events_oom_kill_total", "oomchild").unwrap() >= 1.0);
     assert_eq!(state("limits").as_deref(), Some("running"));
     assert_eq!(state("paused").as_deref(), Some("paused"));
     assert_eq!(state("exited").as_deref(), Some("exited"));

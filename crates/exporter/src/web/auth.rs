@@ -6,7 +6,7 @@
 //!
 //! A hash is slow on purpose, and is computed off the event loop, one at a time. The password that was last right is kept beside the
 //! user's hash, so that a scraper pays once: there is one place per user, it is compared whole, and it goes when the file is read anew.
-//! Whoever is wrong pays for the dearest hash in the file, so that the time does not tell which users there are.
+//! Whoever is wrong pays for the dearest hash in the file, so that the time does not tell which users there are, if all are as dear.
 
 use std::collections::HashMap;
 use std::hint::black_box;
