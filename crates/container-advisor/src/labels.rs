@@ -58,8 +58,10 @@ impl Labels {
         let env = metadata.env.iter().map(|(key, value)| (sanitized("container_env_", key), value));
         let labels = metadata.labels.iter().filter(|(key, _)| kept.keeps(key));
         // As the original has it, so that recording rules that drop it go on doing so.
-        let restarts =
-            (metadata.restart_count > 0 && *kept == Kept::All).then(|| metadata.restart_count.to_string());
+        let restarts = metadata
+            .restart_count
+            .filter(|&count| count > 0 && *kept == Kept::All)
+            .map(|count| count.to_string());
         let restarts = restarts.iter().map(|count| (sanitized("container_label_", "restartcount"), count));
         let labels = labels.map(|(key, value)| (sanitized("container_label_", key), value));
         let mut pairs: Vec<(String, &String)> =
@@ -152,7 +154,7 @@ mod tests {
     fn a_restart_count_is_a_label_too() {
         let mut meta = metadata("id", "web");
         meta.labels = vec![("z".into(), "1".into())];
-        meta.restart_count = 3;
+        meta.restart_count = Some(3);
         assert_eq!(
             render(Some(&meta), "", &Kept::All)[0],
             "container_label_restartcount=\"3\",container_label_z=\"1\""

@@ -84,11 +84,11 @@ pub struct Metadata {
     /// `None` without a health check.
     pub health: Option<Health>,
     /// Restarts by the restart policy.
-    pub restart_count: u64,
+    pub restart_count: Option<u64>,
     /// Of the last end.
-    pub exit_code: i64,
+    pub exit_code: Option<i64>,
     /// Whether the OOM killer was at work in its last life, as the runtime says.
-    pub oom_killed: bool,
+    pub oom_killed: Option<bool>,
     /// The first process's id in the runtime's PID namespace; 0 if it does not run.
     pub pid: u32,
     /// Whose network it uses.
@@ -273,9 +273,9 @@ pub(crate) mod testing {
             finished: None,
             state: State::Created,
             health: None,
-            restart_count: 0,
-            exit_code: 0,
-            oom_killed: false,
+            restart_count: None,
+            exit_code: None,
+            oom_killed: None,
             pid: 0,
             network: Network::Own,
             writable_layer: None,

@@ -17,7 +17,7 @@ const HOST: &str = "/rootfs";
 /// Every flag but the shared ones.
 pub const FLAGS: &[Flag] = &[
     Flag::text("listen_ip", "", "Address to listen on; empty is every address."),
-    Flag::number("port", 8080, "Port to listen on."),
+    Flag::text("port", "8080", "Port to listen on."),
     Flag::text("prometheus_endpoint", "/metrics", "Path of the metrics."),
     Flag::text("url_base_prefix", "", "What every path begins with, for a reverse proxy."),
     Flag::text("http_auth_file", "", "htpasswd file; with it, every path asks for a name and a password."),
@@ -299,10 +299,9 @@ impl Settings {
 /// # Errors
 /// A port that is none.
 pub fn settle(flags: &mut Flags) -> Result<(), FlagError> {
-    let port = flags.number("port");
-    if port > u16::MAX.into() {
-        return Err(flags.error("port", "must be at most 65535"));
-    }
+    let Ok(port) = flags.text("port").parse::<u16>() else {
+        return Err(flags.error("port", "must be a number up to 65535"));
+    };
     if !flags.is_given("web.listen-address") {
         let ip = flags.text("listen_ip");
         let address = if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") };

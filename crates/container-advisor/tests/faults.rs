@@ -1269,11 +1269,11 @@ mod secrets {
             )),
             Fault::Status(500),
         ] {
+            let asked = scene.daemon.count(&format!("/containers/{A}/json"));
             scene.daemon.fault(&format!("/containers/{A}/json"), fault);
             scene.daemon.event(A, "start");
-            let asked = scene.daemon.count(&format!("/containers/{A}/json"));
             eventually("the question", || {
-                (scene.daemon.count(&format!("/containers/{A}/json")) > asked.min(1)).then_some(())
+                (scene.daemon.count(&format!("/containers/{A}/json")) > asked).then_some(())
             });
             everything(&scene);
             scene.daemon.heal();

@@ -246,7 +246,7 @@ impl<'a> Spec<'a> {
             namespace: if is_v2 { namespace(sample) } else { "" },
             labels: Pairs {
                 pairs: metadata.map_or(&[], |metadata| &metadata.labels),
-                restarts: metadata.map_or(0, |metadata| metadata.restart_count),
+                restarts: metadata.and_then(|metadata| metadata.restart_count).unwrap_or(0),
             },
             envs: Pairs { pairs: metadata.map_or(&[], |metadata| &metadata.env), restarts: 0 },
             has_cpu: limits.cpu_shares.is_some() || limits.cpu_period_us.is_some() || cpu.usage_ns.is_some(),

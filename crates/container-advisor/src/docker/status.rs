@@ -43,7 +43,7 @@ impl Listed {
         };
         let since = if known.state == State::Exited { known.finished } else { known.started };
         let oldest = age.and_then(at_most).zip(since);
-        code.is_some_and(|code| code != known.exit_code)
+        code.is_some_and(|code| Some(code) != known.exit_code)
             || oldest.is_some_and(|(age, since)| now - since > (age + SLACK).as_secs_f64())
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         let exited = Metadata {
             state: State::Exited,
             finished: Some(1000.0),
-            exit_code: 7,
+            exit_code: Some(7),
             ..crate::metadata::testing::metadata("a", "web")
         };
         for (known, name, state, status, now, doubts) in [

@@ -481,7 +481,10 @@ pub fn state(metadata: &Metadata) -> String {
         State::Dead => "dead",
     };
     match (metadata.state, metadata.health) {
-        (State::Exited | State::Dead, _) => format!("{word} ({})", metadata.exit_code),
+        (State::Exited | State::Dead, _) => match metadata.exit_code {
+            Some(code) => format!("{word} ({code})"),
+            None => word.to_owned(),
+        },
         (State::Running, Some(health)) => format!("{word} ({})", health_word(health)),
         _ => word.to_owned(),
     }
@@ -645,10 +648,10 @@ fn facts(found: &Found, cores: Option<u64>, version: Option<Version>) -> Vec<(&'
         add("Id", Some(short_id(&metadata.id)));
         add("Runtime", Some(title(metadata.runtime).to_owned()));
         add("Health", metadata.health.map(|health| health_word(health).to_owned()));
-        add("Restarts", Some(metadata.restart_count.to_string()));
+        add("Restarts", metadata.restart_count.map(|count| count.to_string()));
         let ran = !matches!(metadata.state, State::Created | State::Running | State::Paused);
-        add("Exit code", ran.then(|| metadata.exit_code.to_string()));
-        add("Killed for lack of memory", metadata.oom_killed.then(|| "yes".to_owned()));
+        add("Exit code", metadata.exit_code.filter(|_| ran).map(|code| code.to_string()));
+        add("Killed for lack of memory", (metadata.oom_killed == Some(true)).then(|| "yes".to_owned()));
         let network = match metadata.network {
             Network::Own => None,
             Network::Host => Some("the machine's"),
@@ -867,7 +870,7 @@ pub(super) mod tests {
     #[test]
     fn containers_are_found_by_name_and_id_running_or_not() {
         let mut stopped = metadata(&"b".repeat(64), "old");
-        (stopped.state, stopped.exit_code) = (State::Exited, 137);
+        (stopped.state, stopped.exit_code) = (State::Exited, Some(137));
         let all = [Arc::new(running()), Arc::new(stopped)];
         let readings = [reading(1, vec![sample(format!("/docker/{ID}").as_bytes())])];
         let known = known(&readings, &all);
