@@ -497,7 +497,8 @@ fn an_engine_that_restarts_costs_nothing() {
             line.contains("level=WARN") && line.contains("docker.sock") && line.contains("does not answer");
         assert!(is_about_the_engine, "{line}");
     }
-    assert_eq!(log.matches("Connected to the container runtime").count(), 2, "{log}");
+    // Once at the start, once after the restart, and after each time that it was too late with an answer.
+    assert!(log.matches("Connected to the container runtime").count() >= 2, "{log}");
 }
 
 #[test]
