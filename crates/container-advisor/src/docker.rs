@@ -56,6 +56,8 @@ pub struct Intervals {
     pub most_backoff: Duration,
     /// For more events of a container before it looks at it: 50 ms.
     pub coalesce: Duration,
+    /// Without a runtime, before only scrapes have it looked for: 60 s.
+    pub away: Duration,
     /// The age of a list at which a scrape has it fetched anew: 60 s.
     pub list: Duration,
     /// Before it asks again for a container that the runtime does not know: 30 s. Doubles.
@@ -69,6 +71,7 @@ impl Default for Intervals {
             least_backoff: Duration::from_millis(100),
             most_backoff: Duration::from_secs(5),
             coalesce: Duration::from_millis(50),
+            away: Duration::from_secs(60),
             list: Duration::from_secs(60),
             unknown: Duration::from_secs(30),
         }
@@ -128,7 +131,7 @@ pub async fn watch(settings: Settings, directory: Arc<Directory>) {
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(intervals.most_backoff);
             // A runtime that is not coming back soon, or was never there, is looked for when somebody wants its names, and not else.
-            if down_since.elapsed() > intervals.list {
+            if down_since.elapsed() > intervals.away {
                 watcher.directory.next_scrape(&mut watcher.scrapes).await;
             }
         }
